@@ -1,0 +1,67 @@
+-- Whose tokens a key sees. `agents` is a JSON array of the agents that the project's keys may issue
+-- for; NULL is any.
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    agents TEXT,
+    created_at INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO projects (id, name, created_at) VALUES (1, 'default', 0);
+
+CREATE TABLE api_keys (
+    id TEXT PRIMARY KEY,
+    project_id INTEGER NOT NULL REFERENCES projects (id),
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    gateway INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+
+-- Private keys are encrypted under the master key, which is not here.
+CREATE TABLE signing_keys (
+    kid TEXT PRIMARY KEY,
+    algorithm TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    activated_at INTEGER,
+    ends_at INTEGER,
+    sealed BLOB NOT NULL
+) STRICT;
+
+-- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
+-- order of issue, `expires_at` and `revoked_at` are milliseconds since the Unix epoch.
+CREATE TABLE tokens (
+    id INTEGER PRIMARY KEY,
+    jti BLOB NOT NULL UNIQUE,
+    project_id INTEGER NOT NULL,
+    api_key_id TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER,
+    signing_input TEXT NOT NULL
+) STRICT;
+
+-- For revoking what is live and for removing what is long over.
+CREATE INDEX tokens_by_expiry ON tokens (expires_at);
+
+-- For listing, newest first, at a cost that depends on the page. The empty agent stands for the
+-- whole project. `expires_at` is here so that tokens that are over are passed by without a look at
+-- their row.
+CREATE TABLE token_agents (
+    project_id INTEGER NOT NULL,
+    agent_id TEXT NOT NULL,
+    token_id INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (project_id, agent_id, token_id)
+) STRICT, WITHOUT ROWID;
+
+-- Counters that move when what servers keep in memory has changed, so that they notice by one read.
+CREATE TABLE versions (
+    name TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO versions (name, version) VALUES ('api_keys', 0), ('signing_keys', 0), ('write_probe', 0);

@@ -1,0 +1,140 @@
+//! The application: what the HTTP endpoints and the commands share. It joins the pure parts, the
+//! keys and the store into the few things that can be done with a token.
+
+mod keys;
+mod tokens;
+mod upkeep;
+
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+pub use self::keys::{ProjectName, RevokedKey};
+pub use self::tokens::{IssueError, IssuedToken, ListedPage, ListedToken};
+use crate::clock::{Clock, Timestamp};
+use crate::keys::{
+    Algorithm, ApiKey, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError, RotationError,
+};
+use crate::store::{Store, StoreError, Versions};
+use crate::token::Limits;
+
+/// Pages of a list that are signed at the same time; each keeps a core busy for some milliseconds.
+const SIGNING_PAGES: usize = 2;
+
+/// The settings that the application itself needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// The `aud` of tokens.
+    pub audience: String,
+    pub limits: Limits,
+    /// The longest token, in bytes.
+    pub max_token_bytes: usize,
+    pub algorithm: Algorithm,
+    pub rotate_every: Duration,
+    /// How long records stay past their expiry.
+    pub retention: Duration,
+}
+
+/// Why the application can't start or a change of its keys can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    MasterKey(#[from] MasterKeyError),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    #[error("other processes kept changing the signing keys; try again")]
+    Contended,
+}
+
+/// Everything that a request or a command works with.
+pub struct App {
+    pub clock: Arc<dyn Clock>,
+    pub store: Arc<dyn Store>,
+    pub settings: Settings,
+    master: MasterKey,
+    static_key: Option<Zeroizing<String>>,
+    ring: RwLock<Arc<KeyRing>>,
+    api_keys: RwLock<Arc<ApiKeys>>,
+    /// What the two above were read at.
+    seen: RwLock<Versions>,
+    signing_pages: Arc<Semaphore>,
+}
+
+impl App {
+    /// Reads the keys, making those that a new database lacks.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        master: &MasterKeySource,
+        static_key: Option<Zeroizing<String>>,
+    ) -> Result<Self, AppError> {
+        let has_keys = !store.signing_keys().await?.is_empty();
+        let master = master.load(has_keys)?;
+        upkeep::ensure_ring(&*store, &settings, &master, clock.now()).await?;
+        let seen = store.versions().await?;
+        let ring = upkeep::read_ring(&*store, &settings, &master).await?;
+        let api_keys = upkeep::read_api_keys(&*store, static_key.as_ref().map(|key| key.as_str())).await?;
+        Ok(Self {
+            clock,
+            store,
+            settings,
+            master,
+            static_key,
+            ring: RwLock::new(Arc::new(ring)),
+            api_keys: RwLock::new(Arc::new(api_keys)),
+            seen: RwLock::new(seen),
+            signing_pages: Arc::new(Semaphore::new(SIGNING_PAGES)),
+        })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The key ring as it was last read.
+    pub fn ring(&self) -> Arc<KeyRing> {
+        read(&self.ring)
+    }
+
+    /// The live API key that was presented.
+    pub fn authenticate(&self, presented: &str) -> Option<Arc<ApiKey>> {
+        read(&self.api_keys).authenticate(presented, self.now())
+    }
+
+    pub fn has_api_keys(&self) -> bool {
+        !read(&self.api_keys).is_empty()
+    }
+
+    /// What keeps the server from doing its work; nothing, if it is ready.
+    pub async fn impediments(&self) -> Vec<&'static str> {
+        let mut impediments = Vec::new();
+        if !self.has_api_keys() {
+            impediments.push("there is no API key yet; make one with `hallpass api-key create --name NAME`");
+        }
+        if !self.store.writes_work() {
+            impediments.push("the database takes no writes");
+        }
+        if self.store.versions().await.is_err() {
+            impediments.push("the database cannot be read");
+        }
+        impediments
+    }
+}
+
+/// A value behind a lock that is only ever held for a copy or a swap, so never poisoned halfway.
+fn read<T: Clone>(lock: &RwLock<T>) -> T {
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+fn write<T>(lock: &RwLock<T>, value: T) {
+    *lock.write().unwrap_or_else(std::sync::PoisonError::into_inner) = value;
+}

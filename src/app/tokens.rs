@@ -1,0 +1,158 @@
+//! Issuing, listing, revoking and judging tokens.
+
+use std::sync::Arc;
+
+use super::App;
+use crate::clock::Timestamp;
+use crate::keys::{ApiKeyId, KeyRing, Project, SigningError, Verified, random_bytes};
+use crate::store::{IssuanceRecord, ListQuery, StoreError, StoredToken};
+use crate::token::{
+    Claims, FieldError, Policy, PolicyClaim, TokenId, TokenRequest, UnverifiedClaims, is_expired, quote,
+};
+
+/// A token just issued: its record is durable.
+#[derive(Debug)]
+pub struct IssuedToken {
+    pub jti: TokenId,
+    pub token: String,
+    pub expires_at: Timestamp,
+    pub hostname: String,
+    pub policy: PolicyClaim,
+}
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("the project may not grant access to some of these agents")]
+    Agents(Vec<FieldError>),
+    #[error("the token would have {bytes} bytes, the limit is {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    #[error("the claims cannot be written: {0}")]
+    Claims(#[from] serde_json::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A token as a list shows it.
+#[derive(Debug)]
+pub struct ListedToken {
+    pub jti: TokenId,
+    /// The token while it is live, else its id.
+    pub token: String,
+    pub api_key_id: String,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub hostname: String,
+    pub policy: PolicyClaim,
+}
+
+/// A page of a list.
+#[derive(Debug)]
+pub struct ListedPage {
+    pub tokens: Vec<ListedToken>,
+    pub has_next: bool,
+}
+
+impl App {
+    /// Issues a token for a project, on behalf of an API key. When this returns, its record is
+    /// durable: a token that is handed out can always be listed and revoked.
+    pub async fn issue(
+        &self,
+        project: &Project,
+        api_key: &ApiKeyId,
+        request: TokenRequest,
+    ) -> Result<IssuedToken, IssueError> {
+        refuse_foreign_agents(project, &request.policy)?;
+        let now = self.now();
+        let jti = TokenId::new(now, &random_bytes());
+        let expires_at = request.expiry.at();
+        let subject = (request.hostname, request.policy, request.expiry);
+        let settings = &self.settings;
+        let claims = Claims::new(&settings.issuer, &settings.audience, &project.name, jti, now, subject);
+
+        let ring = self.ring();
+        let signing_input = ring.active().signing_input(&serde_json::to_vec(&claims)?);
+        let token = ring.active().sign(&signing_input)?;
+        let limit = self.settings.max_token_bytes;
+        if token.len() > limit {
+            return Err(IssueError::TooLarge { bytes: token.len(), limit });
+        }
+        let record = IssuanceRecord {
+            jti,
+            project_id: project.id,
+            api_key_id: api_key.clone(),
+            origin: claims.origin,
+            agents: claims.policy.data.grants().iter().map(|grant| grant.id.clone()).collect(),
+            expires_at,
+            signing_input,
+        };
+        self.store.issue(record).await?;
+        Ok(IssuedToken { jti, token, expires_at, hostname: claims.hostname, policy: claims.policy })
+    }
+
+    /// A page of tokens. Live ones are signed again from what was stored, off the runtime that
+    /// answers requests.
+    pub async fn list(&self, query: &ListQuery) -> Result<ListedPage, StoreError> {
+        let page = self.store.list(query).await?;
+        let (ring, now) = (self.ring(), query.now);
+        let permit = self.signing_pages.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let sign_all = move || {
+            let _permit = permit;
+            page.tokens.into_iter().map(|stored| listed(&ring, stored, now)).collect::<Result<Vec<_>, _>>()
+        };
+        let tokens = tokio::task::spawn_blocking(sign_all).await.map_err(|_| StoreError::Closed)??;
+        Ok(ListedPage { tokens, has_next: page.has_next })
+    }
+
+    /// Verifies a token of a project, asking the store whether it was revoked. `None` says no more
+    /// than that it isn't good.
+    pub async fn introspect(&self, project: &Project, token: &str) -> Result<Option<Verified>, StoreError> {
+        let Ok(verified) = self.ring().verify(token, self.now()) else {
+            return Ok(None);
+        };
+        let record = self.store.find(verified.jti).await?;
+        let good =
+            record.is_some_and(|record| record.project_id == project.id && record.revoked_at.is_none());
+        Ok(good.then_some(verified))
+    }
+}
+
+fn refuse_foreign_agents(project: &Project, policy: &Policy) -> Result<(), IssueError> {
+    let foreign: Vec<_> = policy
+        .grants()
+        .iter()
+        .enumerate()
+        .filter(|(_, grant)| !project.may_grant(&grant.id))
+        .map(|(index, grant)| {
+            let rule = format!(
+                "is not among the agents that project `{}` may issue for, got {}",
+                project.name,
+                quote(grant.id.as_str())
+            );
+            FieldError::new(format!("policy[{index}].id"), rule)
+        })
+        .collect();
+    if foreign.is_empty() { Ok(()) } else { Err(IssueError::Agents(foreign)) }
+}
+
+fn listed(ring: &Arc<KeyRing>, stored: StoredToken, now: Timestamp) -> Result<ListedToken, StoreError> {
+    let claims = UnverifiedClaims::of_signing_input(&stored.signing_input)
+        .ok_or(StoreError::Damaged("signing input"))?;
+    let live = stored.revoked_at.is_none() && !is_expired(stored.expires_at.seconds(), now);
+    // A live token whose key is gone verifies nowhere: it is shown like one that is over.
+    let signed = ring
+        .key_of(&stored.signing_input, now)
+        .filter(|_| live)
+        .and_then(|key| key.sign(&stored.signing_input).ok());
+    Ok(ListedToken {
+        jti: stored.jti,
+        token: signed.unwrap_or_else(|| stored.jti.to_string()),
+        api_key_id: stored.api_key_id,
+        expires_at: stored.expires_at,
+        revoked_at: stored.revoked_at,
+        hostname: claims.hostname,
+        policy: claims.policy,
+    })
+}

@@ -1,0 +1,40 @@
+//! What commands print: a table for people, JSON for programs.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::clock::Timestamp;
+
+/// Prints a line. A reader that has gone away (`| head`) is no failure.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(line(&serde_json::to_string_pretty(value)?)?)
+}
+
+/// Prints rows under a heading, each column as wide as its widest cell.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        rows.iter().map(|row| row[column].chars().count()).chain([heading[column].len()]).max().unwrap_or(0)
+    });
+    let print_row = |cells: [&str; N]| {
+        let padded: Vec<_> = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        line(padded.join("  ").trim_end())
+    };
+    print_row(heading)?;
+    for row in rows {
+        print_row(std::array::from_fn(|column| row[column].as_str()))?;
+    }
+    Ok(())
+}
+
+/// A moment to the second, or a dash.
+pub(super) fn time(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| format!("{}Z", &at.to_string()[..19]))
+}

@@ -1,0 +1,61 @@
+//! `hallpass serve`
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::open::{self, Purpose};
+use crate::config::Loaded;
+use crate::{server, telemetry};
+
+pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
+    telemetry::start(&loaded.config.telemetry);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(loaded))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let listen = loaded.config.server.listen;
+    let database = loaded.config.database.url.clone();
+    let app = Arc::new(open::app(loaded, Purpose::Serve).await?);
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!(
+            "cannot listen on `{listen}`; is another server running there? `server.listen` names the address"
+        )
+    })?;
+    // Before anyone is told that the server is up: a signal from now on ends it well.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let active = app.ring();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        database,
+        public_url = app.settings.issuer,
+        algorithm = %active.active().algorithm(),
+        kid = active.active().kid(),
+        "starting"
+    );
+    if !app.has_api_keys() {
+        tracing::warn!(
+            "there is no API key yet, so nobody can ask for a token; make one with \
+             `hallpass api-key create --name my-backend` and this server takes it within a second"
+        );
+    }
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    server::run(listener, app, stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! API keys: the text that a backend holds, the hash that is stored, and the view of all live keys
+//! that each request is checked against.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::random_bytes;
+use crate::clock::Timestamp;
+use crate::token::AgentId;
+
+/// What every key begins with, so that secret scanners know one when they see it.
+const PREFIX: &str = "sk-hp-";
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// 62^43 > 2^256.
+const SECRET_CHARS: usize = 43;
+/// 62^6 > 2^32.
+const CHECKSUM_CHARS: usize = 6;
+
+/// The id under which the key from `HALLPASS_API_KEY` appears; it is not in the database.
+pub const STATIC_KEY_ID: &str = "static";
+
+/// An API key's id, such as `key_4fQ0dBz1Xk`. It names the key and grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct ApiKeyId(pub String);
+
+impl fmt::Display for ApiKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The SHA-256 of an API key. Equality takes the same time wherever two hashes differ.
+#[derive(Clone, Copy)]
+pub struct ApiKeyHash([u8; 32]);
+
+impl ApiKeyHash {
+    /// The hash of a key as it was presented.
+    pub fn of(key: &str) -> Self {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest.as_ref());
+        Self(hash)
+    }
+
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for ApiKeyHash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for ApiKeyHash {}
+
+impl Hash for ApiKeyHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(&self.0);
+    }
+}
+
+impl fmt::Debug for ApiKeyHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKeyHash([redacted])")
+    }
+}
+
+/// A key just made. The secret is shown once and not kept.
+pub struct NewApiKey {
+    pub id: ApiKeyId,
+    pub secret: Zeroizing<String>,
+}
+
+impl NewApiKey {
+    /// Makes a key of 32 random bytes: `sk-hp-`, the bytes in base62, and a CRC-32 in base62 by
+    /// which a scanner tells a key from a look-alike.
+    pub fn generate() -> Self {
+        let secret = Zeroizing::new(base62(&random_bytes::<32>(), SECRET_CHARS));
+        let checksum = checksum(&secret);
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + SECRET_CHARS + CHECKSUM_CHARS));
+        text.push_str(PREFIX);
+        text.push_str(&secret);
+        text.push_str(&checksum);
+        Self { id: ApiKeyId(format!("key_{}", base62(&random_bytes::<7>(), 10))), secret: text }
+    }
+}
+
+impl fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApiKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Whether a text has the form of a key made by [`NewApiKey::generate`], checksum included.
+pub fn has_key_form(text: &str) -> bool {
+    let Some((secret, sum)) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_at_checked(SECRET_CHARS))
+    else {
+        return false;
+    };
+    secret.bytes().all(|c| BASE62.contains(&c)) && checksum(secret) == sum
+}
+
+fn checksum(secret: &str) -> String {
+    base62(&crc32fast::hash(secret.as_bytes()).to_be_bytes(), CHECKSUM_CHARS)
+}
+
+/// A big-endian number in base 62, padded with zeros to `width` characters.
+fn base62(bytes: &[u8], width: usize) -> String {
+    let mut number = Zeroizing::new(bytes.to_vec());
+    let mut digits = Zeroizing::new(vec![b'0'; width]);
+    for digit in digits.iter_mut().rev() {
+        let mut remainder = 0u32;
+        for byte in number.iter_mut() {
+            let value = remainder << 8 | u32::from(*byte);
+            *byte =
+                u8::try_from(value / 62).expect("the remainder is under 62, so the quotient is under 256");
+            remainder = value % 62;
+        }
+        *digit = BASE62[remainder as usize];
+    }
+    digits.iter().map(|digit| char::from(*digit)).collect()
+}
+
+/// A project: whose tokens its keys see, and which agents they may issue for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Project {
+    pub id: i64,
+    pub name: String,
+    /// `None`: any agent.
+    pub agents: Option<Vec<AgentId>>,
+}
+
+impl Project {
+    /// Whether this project's keys may issue tokens for the agent.
+    pub fn may_grant(&self, agent: &AgentId) -> bool {
+        self.agents.as_ref().is_none_or(|agents| agents.contains(agent))
+    }
+}
+
+/// A live API key.
+#[derive(Debug)]
+pub struct ApiKey {
+    pub id: ApiKeyId,
+    pub project: Arc<Project>,
+    /// Whether it may pass the gateway whole.
+    pub gateway: bool,
+    /// Milliseconds since the epoch; 0 is never. Kept here and written now and then, so that a
+    /// request costs no write.
+    last_used_at: AtomicI64,
+}
+
+impl ApiKey {
+    pub fn new(id: ApiKeyId, project: Arc<Project>, gateway: bool) -> Self {
+        Self { id, project, gateway, last_used_at: AtomicI64::new(0) }
+    }
+}
+
+/// All live API keys.
+#[derive(Debug, Default)]
+pub struct ApiKeys {
+    by_hash: HashMap<ApiKeyHash, Arc<ApiKey>>,
+}
+
+impl ApiKeys {
+    pub fn new(keys: impl IntoIterator<Item = (ApiKeyHash, ApiKey)>) -> Self {
+        Self { by_hash: keys.into_iter().map(|(hash, key)| (hash, Arc::new(key))).collect() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_hash.is_empty()
+    }
+
+    /// The key that was presented, if it is live; its last use is noted.
+    pub fn authenticate(&self, presented: &str, now: Timestamp) -> Option<Arc<ApiKey>> {
+        let key = self.by_hash.get(&ApiKeyHash::of(presented))?;
+        key.last_used_at.store(now.millis(), Ordering::Relaxed);
+        Some(key.clone())
+    }
+
+    /// The keys used since the last call, with the time, and forgets that they were.
+    pub fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
+        let used = |key: &Arc<ApiKey>| match key.last_used_at.swap(0, Ordering::Relaxed) {
+            0 => None,
+            at => Some((key.id.clone(), Timestamp::from_millis(at))),
+        };
+        self.by_hash.values().filter_map(used).filter(|(id, _)| id.0 != STATIC_KEY_ID).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys(secret: &str) -> ApiKeys {
+        let project = Arc::new(Project { id: 1, name: "default".to_owned(), agents: None });
+        ApiKeys::new([(ApiKeyHash::of(secret), ApiKey::new(ApiKeyId("key_1".to_owned()), project, false))])
+    }
+
+    #[test]
+    fn a_new_key_has_the_form_that_scanners_know() {
+        let key = NewApiKey::generate();
+        assert_eq!(key.secret.len(), 55);
+        assert!(has_key_form(&key.secret), "{}", *key.secret);
+        assert!(key.id.0.starts_with("key_") && key.id.0.len() == 14);
+        assert_ne!(*key.secret, *NewApiKey::generate().secret);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let key = NewApiKey::generate();
+        assert!(!format!("{key:?} {:?}", ApiKeyHash::of(&key.secret)).contains(&key.secret[6..]));
+    }
+
+    #[test]
+    fn only_the_key_itself_is_authenticated() {
+        let keys = keys("sk-hp-right");
+        let now = Timestamp::from_millis(1);
+        assert!(keys.authenticate("sk-hp-right", now).is_some());
+        for wrong in ["", "sk-hp-righ", "sk-hp-right ", "SK-HP-RIGHT"] {
+            assert!(keys.authenticate(wrong, now).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn uses_are_taken_once() {
+        let keys = keys("sk-hp-right");
+        assert!(keys.take_uses().is_empty());
+        keys.authenticate("sk-hp-right", Timestamp::from_millis(5));
+        keys.authenticate("sk-hp-right", Timestamp::from_millis(7));
+        assert_eq!(keys.take_uses(), [(ApiKeyId("key_1".to_owned()), Timestamp::from_millis(7))]);
+        assert!(keys.take_uses().is_empty());
+    }
+
+    #[test]
+    fn a_project_with_a_list_grants_those_agents_only() {
+        let agent = |id: &str| AgentId::parse(id).unwrap();
+        let mut project = Project { id: 1, name: "p".to_owned(), agents: None };
+        assert!(project.may_grant(&agent("agent-1")));
+        project.agents = Some(vec![agent("agent-2")]);
+        assert!(!project.may_grant(&agent("agent-1")) && project.may_grant(&agent("agent-2")));
+    }
+
+    #[test]
+    fn base62_counts_as_numbers_do() {
+        assert_eq!(base62(&[0, 61], 3), "00z");
+        assert_eq!(base62(&[0, 62], 3), "010");
+        assert_eq!(base62(&[0xff; 32], SECRET_CHARS).len(), SECRET_CHARS);
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_with_one_changed_character_fails_its_checksum(place in 6usize..55, to in "[0-9A-Za-z]") {
+            let key = NewApiKey::generate();
+            prop_assume!(key.secret[place..=place] != to);
+            let changed = format!("{}{to}{}", &key.secret[..place], &key.secret[place + 1..]);
+            prop_assert!(!has_key_form(&changed));
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,80}|sk-hp-[0-9A-Za-zé]{0,60}") {
+            has_key_form(&text);
+        }
+    }
+}

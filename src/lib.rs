@@ -1,0 +1,27 @@
+//! Hallpass issues client-side access tokens and says whether they are good.
+//!
+//! From the bottom up, each module knowing only those before it in this list:
+//!
+//! - [`clock`]: time as a value.
+//! - [`units`]: durations and sizes as people write them.
+//! - [`token`]: what a token says, and what a request for one may say; pure.
+//! - [`keys`]: signing keys and their encryption at rest, the master key, API keys.
+//! - [`store`]: where records live: the seam, the group-commit writer, SQLite.
+//! - [`app`]: what can be done with tokens and keys; shared by HTTP and the command line.
+//! - [`api`]: the HTTP interface.
+//! - [`config`]: every setting, its default and where it may come from.
+//! - [`telemetry`]: logs.
+//! - [`server`]: accepting connections, the server's own duties, stopping.
+//! - [`cli`]: the commands; the one place that wires the parts together.
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod keys;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod token;
+pub mod units;

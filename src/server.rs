@@ -1,0 +1,102 @@
+//! Serving: accepting connections within bounds, and stopping without losing anything.
+
+mod duties;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::app::App;
+
+/// Connections served at a time; more of them wait to be accepted.
+const MOST_CONNECTIONS: usize = 8192;
+
+/// Longest time for a request's head to arrive, and for a connection to stay idle: longer than
+/// reverse proxies keep theirs (nginx: 60 s), so that it is they who close.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Longest head of a request. A token travels in one, in the path when it is deleted.
+const MOST_HEAD_BYTES: usize = 64 << 10;
+
+/// How long open requests may take to finish once the server is told to stop; orchestrators kill
+/// after 10 s, and the writer needs some of that.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// Pause after a failure to accept, such as too many open files: trying at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` is done, then finishes open requests, writes down what is only in memory and
+/// closes the store.
+pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
+    let duties = duties::start(&app);
+    serve(listener, crate::api::router(app.clone()), stop).await;
+    drop(duties);
+    if let Err(error) = app.note_api_key_uses().await {
+        tracing::warn!(%error, "the last uses of API keys could not be written down");
+    }
+    app.store.close().await;
+}
+
+/// Serves a router until `stop` is done and open requests have finished.
+pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(router);
+    let connections = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MOST_HEAD_BYTES);
+
+    tokio::pin!(stop);
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_of_one_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let connection = http.serve_connection(TokioIo::new(without_delay(stream)), service.clone());
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // A client that breaks off or sends no HTTP is its own affair.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    tracing::info!("stopping: no new connections, open requests finish");
+    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not finish in time and are cut off");
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Answers are small: waiting to fill a packet only delays them.
+fn without_delay(stream: TcpStream) -> TcpStream {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    stream
+}

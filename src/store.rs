@@ -1,0 +1,206 @@
+//! Where records live. [`Store`] is the seam: one behaviour, whatever the database.
+
+mod migrate;
+mod sqlite;
+mod writer;
+
+use async_trait::async_trait;
+
+pub use self::migrate::MigrateError;
+pub use self::sqlite::{OpenError, SqliteStore, database_path};
+pub use self::writer::{QUEUE_LENGTH, Write, Writer, WriterHealth, Written};
+use crate::clock::Timestamp;
+use crate::keys::{ApiKeyHash, ApiKeyId, Project, SealedKey};
+use crate::token::{AgentId, Origin, TokenId};
+
+/// Everything that is kept for a token that is about to be handed out.
+#[derive(Clone, Debug)]
+pub struct IssuanceRecord {
+    pub jti: TokenId,
+    pub project_id: i64,
+    pub api_key_id: ApiKeyId,
+    pub origin: Origin,
+    pub agents: Vec<AgentId>,
+    pub expires_at: Timestamp,
+    /// The exact JWS signing input; the signature is not kept.
+    pub signing_input: String,
+}
+
+/// A record as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredToken {
+    pub jti: TokenId,
+    pub project_id: i64,
+    pub api_key_id: String,
+    pub expires_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+    pub signing_input: String,
+}
+
+/// Which tokens a list holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// Neither over nor revoked.
+    #[default]
+    Active,
+    /// Over, and not revoked before.
+    Expired,
+    Revoked,
+    All,
+}
+
+impl Status {
+    pub const NAMES: [(&'static str, Status); 4] = [
+        ("active", Status::Active),
+        ("expired", Status::Expired),
+        ("revoked", Status::Revoked),
+        ("all", Status::All),
+    ];
+}
+
+/// A page of a project's tokens, newest first.
+#[derive(Clone, Debug)]
+pub struct ListQuery {
+    pub project_id: i64,
+    pub agent: Option<AgentId>,
+    pub status: Status,
+    /// What counts as over is decided by this moment.
+    pub now: Timestamp,
+    pub limit: u32,
+    pub offset: u64,
+}
+
+/// A page, and whether another follows.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub tokens: Vec<StoredToken>,
+    pub has_next: bool,
+}
+
+/// Which live tokens are revoked together. All given conditions hold; none given means all.
+#[derive(Clone, Debug, Default)]
+pub struct RevokeFilter {
+    pub project_id: Option<i64>,
+    pub agent: Option<AgentId>,
+    pub origin: Option<Origin>,
+    pub api_key: Option<ApiKeyId>,
+}
+
+/// An API key to be stored.
+#[derive(Clone, Debug)]
+pub struct ApiKeyRecord {
+    pub id: ApiKeyId,
+    pub project_id: i64,
+    pub name: String,
+    pub hash: ApiKeyHash,
+    pub gateway: bool,
+    pub created_at: Timestamp,
+}
+
+/// An API key as it is read back.
+#[derive(Clone, Debug)]
+pub struct StoredApiKey {
+    pub record: ApiKeyRecord,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Counters that move when API keys (or projects) or signing keys have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions {
+    pub api_keys: i64,
+    pub signing_keys: i64,
+}
+
+/// Why an operation failed. Nothing was half done.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// More writes are queued than the database takes; try again in a moment.
+    #[error("the write queue is full")]
+    Busy,
+    /// The database can't be used now: disk full, file locked, damaged or gone.
+    #[error("the database cannot be used: {0}")]
+    Unavailable(#[from] sqlx::Error),
+    /// The same for each write of a batch that failed.
+    #[error("the database cannot be used: {0}")]
+    BatchFailed(std::sync::Arc<sqlx::Error>),
+    /// The store has been closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A row doesn't hold what it must.
+    #[error("the database holds an unusable {0}")]
+    Damaged(&'static str),
+}
+
+/// Records of issued tokens.
+#[async_trait]
+pub trait TokenStore: Send + Sync {
+    /// Keeps a record. When this returns, it is durable.
+    async fn issue(&self, record: IssuanceRecord) -> Result<(), StoreError>;
+
+    /// A page of tokens, newest first.
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError>;
+
+    /// The record of a token.
+    async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError>;
+
+    /// Revokes a project's token; when this returns, that is durable. `false`: the project has no
+    /// such record. Revoking again, or what is over, changes nothing and is `true`.
+    async fn revoke(&self, project_id: i64, jti: TokenId, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// Revokes every live token that fits, in one transaction, and says how many.
+    async fn revoke_where(&self, filter: &RevokeFilter, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Removes at most `limit` records that expired before `cutoff`, and says how many.
+    async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// Projects, API keys and signing keys.
+#[async_trait]
+pub trait KeyStore: Send + Sync {
+    async fn projects(&self) -> Result<Vec<Project>, StoreError>;
+
+    /// The project of that name, made if there is none.
+    async fn ensure_project(&self, name: &str, now: Timestamp) -> Result<Project, StoreError>;
+
+    /// Sets the agents that a project's keys may issue for. `false`: no such project.
+    async fn set_project_agents(&self, name: &str, agents: Option<&[AgentId]>) -> Result<bool, StoreError>;
+
+    async fn create_api_key(&self, record: &ApiKeyRecord) -> Result<(), StoreError>;
+
+    /// All API keys, revoked ones too, oldest first.
+    async fn api_keys(&self) -> Result<Vec<StoredApiKey>, StoreError>;
+
+    /// Revokes a key and, unless they are kept, its live tokens, in one transaction. `None`: no such
+    /// key; else the number of tokens revoked.
+    async fn revoke_api_key(
+        &self,
+        id: &ApiKeyId,
+        keep_tokens: bool,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError>;
+
+    /// Notes when keys were last used.
+    async fn note_api_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError>;
+
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError>;
+
+    /// Puts another ring in the place of the one read at `version`. `false`: someone else did
+    /// meanwhile, and nothing was changed.
+    async fn replace_signing_keys(&self, version: i64, keys: &[SealedKey]) -> Result<bool, StoreError>;
+}
+
+/// All of storage.
+#[async_trait]
+pub trait Store: TokenStore + KeyStore + 'static {
+    async fn versions(&self) -> Result<Versions, StoreError>;
+
+    /// Writes something tiny, to learn whether writing works.
+    async fn probe(&self) -> Result<(), StoreError>;
+
+    /// Whether the last write reached the disk.
+    fn writes_work(&self) -> bool;
+
+    /// Finishes what is queued and closes the database.
+    async fn close(&self);
+}

@@ -1,0 +1,59 @@
+//! The schema's steps, applied at start: all that are missing in one transaction, so that two
+//! processes that start at once make one schema, and a step that fails leaves nothing behind.
+
+use sqlx::{Connection, Row, SqliteConnection};
+
+/// A step of the schema. Its version is its place in the list, from 1.
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+const SQLITE: &[Migration] =
+    &[Migration { name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") }];
+
+/// Why the schema isn't right.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    #[error(
+        "the database's schema has version {found}, made by a newer Hallpass; this one knows versions up to {known}. \
+         Nothing was changed; run the newer version again, or restore a backup from before the upgrade"
+    )]
+    Newer { found: usize, known: usize },
+    #[error("schema step {version} (`{name}`) failed, nothing was changed: {cause}")]
+    Step { version: usize, name: &'static str, cause: sqlx::Error },
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Brings a SQLite database to the newest schema.
+pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    // A look without a lock first: on a database that is up to date, nothing is written.
+    let found = version(connection).await?;
+    if found > SQLITE.len() {
+        return Err(MigrateError::Newer { found, known: SQLITE.len() });
+    }
+    if found == SQLITE.len() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let found = version(&mut transaction).await?;
+    for (index, migration) in SQLITE.iter().enumerate().skip(found) {
+        let version = index + 1;
+        let step = |cause| MigrateError::Step { version, name: migration.name, cause };
+        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(step)?;
+        // `user_version` lives in the database header and moves with the transaction.
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {version}")))
+            .execute(&mut *transaction)
+            .await
+            .map_err(step)?;
+        tracing::info!(version, name = migration.name, "schema step applied");
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn version(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+    let row = sqlx::raw_sql("PRAGMA user_version").fetch_one(connection).await?;
+    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX))
+}

@@ -1,0 +1,209 @@
+//! Projects, API keys and signing keys in SQLite.
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use super::batch::json;
+use crate::clock::Timestamp;
+use crate::keys::{ApiKeyHash, ApiKeyId, Project, SealedKey};
+use crate::store::{ApiKeyRecord, KeyStore, StoreError, StoredApiKey};
+use crate::token::{AgentId, live_from};
+
+const API_KEYS_CHANGED: &str = "UPDATE versions SET version = version + 1 WHERE name = 'api_keys'";
+
+#[async_trait]
+impl KeyStore for SqliteStore {
+    async fn projects(&self) -> Result<Vec<Project>, StoreError> {
+        let rows: Vec<ProjectRow> = sqlx::query_as("SELECT id, name, agents FROM projects ORDER BY id")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.into_iter().map(project).collect()
+    }
+
+    async fn ensure_project(&self, name: &str, now: Timestamp) -> Result<Project, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        sqlx::query("INSERT INTO projects (name, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(now.millis())
+            .execute(&mut *transaction)
+            .await?;
+        let row: ProjectRow = sqlx::query_as("SELECT id, name, agents FROM projects WHERE name = ?")
+            .bind(name)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        project(row)
+    }
+
+    async fn set_project_agents(&self, name: &str, agents: Option<&[AgentId]>) -> Result<bool, StoreError> {
+        let agents = agents.map(|agents| json(&agents)).transpose()?;
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let changed = sqlx::query("UPDATE projects SET agents = ? WHERE name = ?")
+            .bind(agents)
+            .bind(name)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(changed == 1)
+    }
+
+    async fn create_api_key(&self, record: &ApiKeyRecord) -> Result<(), StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        sqlx::query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+            .bind(&record.id.0)
+            .bind(record.project_id)
+            .bind(&record.name)
+            .bind(record.hash.as_bytes().as_slice())
+            .bind(record.gateway)
+            .bind(record.created_at.millis())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn api_keys(&self) -> Result<Vec<StoredApiKey>, StoreError> {
+        let rows: Vec<ApiKeyRow> = sqlx::query_as(
+            "SELECT id, project_id, name, hash, gateway, created_at, last_used_at, revoked_at FROM api_keys \
+             ORDER BY created_at, id",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.into_iter().map(api_key).collect()
+    }
+
+    async fn revoke_api_key(
+        &self,
+        id: &ApiKeyId,
+        keep_tokens: bool,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let found = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
+            .bind(now.millis())
+            .bind(&id.0)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        if found == 0 {
+            return Ok(None);
+        }
+        let mut revoked = 0;
+        if !keep_tokens {
+            revoked = sqlx::query(
+                "UPDATE tokens SET revoked_at = ? WHERE expires_at >= ? AND revoked_at IS NULL AND api_key_id = ?",
+            )
+            .bind(now.millis())
+            .bind(live_from(now).millis())
+            .bind(&id.0)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        }
+        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(revoked))
+    }
+
+    async fn note_api_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        let uses: Vec<_> = uses.iter().map(|(id, at)| (id, at.millis())).collect();
+        let mut connection = self.connection.lock().await;
+        sqlx::query(
+            "UPDATE api_keys SET last_used_at = max(coalesce(last_used_at, 0), u.at) \
+             FROM (SELECT value ->> 0 AS id, value ->> 1 AS at FROM json_each(?)) AS u WHERE api_keys.id = u.id",
+        )
+        .bind(json(&uses)?)
+        .execute(connection.get().await?)
+        .await?;
+        Ok(())
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
+        let rows: Vec<SigningKeyRow> = sqlx::query_as(
+            "SELECT kid, algorithm, state, created_at, activated_at, ends_at, sealed FROM signing_keys \
+             ORDER BY created_at, state, kid",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        Ok(rows.into_iter().map(signing_key).collect())
+    }
+
+    async fn replace_signing_keys(&self, version: i64, keys: &[SealedKey]) -> Result<bool, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let moved = sqlx::query(
+            "UPDATE versions SET version = version + 1 WHERE name = 'signing_keys' AND version = ?",
+        )
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        if moved == 0 {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM signing_keys").execute(&mut *transaction).await?;
+        for key in keys {
+            sqlx::query(
+                "INSERT INTO signing_keys (kid, algorithm, state, created_at, activated_at, ends_at, sealed) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&key.kid)
+            .bind(&key.algorithm)
+            .bind(&key.state)
+            .bind(key.created_at.millis())
+            .bind(key.activated_at.map(Timestamp::millis))
+            .bind(key.ends_at.map(Timestamp::millis))
+            .bind(&key.sealed)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
+}
+
+/// A row of `projects`: id, name, agents in JSON.
+type ProjectRow = (i64, String, Option<String>);
+
+fn project((id, name, agents): ProjectRow) -> Result<Project, StoreError> {
+    let agents = agents.map(|agents| serde_json::from_str(&agents)).transpose();
+    Ok(Project { id, name, agents: agents.map_err(|_| StoreError::Damaged("list of agents"))? })
+}
+
+/// A row of `api_keys`: id, project, name, hash, gateway, created, last used, revoked at.
+type ApiKeyRow = (String, i64, String, Vec<u8>, bool, i64, Option<i64>, Option<i64>);
+
+fn api_key(row: ApiKeyRow) -> Result<StoredApiKey, StoreError> {
+    let (id, project_id, name, hash, gateway, created_at, last_used_at, revoked_at) = row;
+    let hash = ApiKeyHash::from_bytes(hash.try_into().map_err(|_| StoreError::Damaged("API key hash"))?);
+    let created_at = Timestamp::from_millis(created_at);
+    Ok(StoredApiKey {
+        record: ApiKeyRecord { id: ApiKeyId(id), project_id, name, hash, gateway, created_at },
+        last_used_at: last_used_at.map(Timestamp::from_millis),
+        revoked_at: revoked_at.map(Timestamp::from_millis),
+    })
+}
+
+/// A row of `signing_keys`: kid, algorithm, state, created, activated, ends at, sealed.
+type SigningKeyRow = (String, String, String, i64, Option<i64>, Option<i64>, Vec<u8>);
+
+fn signing_key(
+    (kid, algorithm, state, created_at, activated_at, ends_at, sealed): SigningKeyRow,
+) -> SealedKey {
+    SealedKey {
+        kid,
+        algorithm,
+        state,
+        created_at: Timestamp::from_millis(created_at),
+        activated_at: activated_at.map(Timestamp::from_millis),
+        ends_at: ends_at.map(Timestamp::from_millis),
+        sealed,
+    }
+}

@@ -1,0 +1,152 @@
+//! Records of issued tokens in SQLite.
+
+use async_trait::async_trait;
+
+use super::SqliteStore;
+use super::batch::json;
+use crate::clock::Timestamp;
+use crate::store::{
+    IssuanceRecord, ListQuery, Page, RevokeFilter, Status, StoreError, StoredToken, TokenStore, Write,
+    Written,
+};
+use crate::token::{AgentId, TokenId, UnverifiedClaims, live_from};
+
+/// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input.
+type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
+
+#[async_trait]
+impl TokenStore for SqliteStore {
+    async fn issue(&self, record: IssuanceRecord) -> Result<(), StoreError> {
+        self.writer.submit(Write::Issue(record)).await.map(drop)
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
+        let wanted = query.limit as usize;
+        // CROSS JOIN fixes the order: the index first, rows only for what passes.
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input \
+             FROM token_agents a CROSS JOIN tokens t ON t.id = a.token_id \
+             WHERE a.project_id = ?1 AND a.agent_id = ?2 \
+               AND (?3 <> 'active' OR a.expires_at >= ?4) \
+               AND (?3 <> 'expired' OR a.expires_at < ?4) \
+               AND (?3 NOT IN ('active', 'expired') OR t.revoked_at IS NULL) \
+               AND (?3 <> 'revoked' OR t.revoked_at IS NOT NULL) \
+             ORDER BY a.token_id DESC LIMIT ?5 OFFSET ?6",
+        )
+        .bind(query.project_id)
+        .bind(query.agent.as_ref().map_or("", AgentId::as_str))
+        .bind(name_of(query.status))
+        .bind(live_from(query.now).millis())
+        .bind(i64::from(query.limit) + 1)
+        .bind(i64::try_from(query.offset).unwrap_or(i64::MAX))
+        .fetch_all(&self.readers)
+        .await?;
+        let has_next = rows.len() > wanted;
+        let tokens = rows.into_iter().take(wanted).map(stored).collect::<Result<_, _>>()?;
+        Ok(Page { tokens, has_next })
+    }
+
+    async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError> {
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input FROM tokens WHERE jti = ?",
+        )
+        .bind(jti.as_bytes().as_slice())
+        .fetch_optional(&self.readers)
+        .await?;
+        row.map(stored).transpose()
+    }
+
+    async fn revoke(&self, project_id: i64, jti: TokenId, now: Timestamp) -> Result<bool, StoreError> {
+        let written = self.writer.submit(Write::Revoke { project_id, jti, now }).await?;
+        Ok(written == Written::Revoked(true))
+    }
+
+    async fn revoke_where(&self, filter: &RevokeFilter, now: Timestamp) -> Result<u64, StoreError> {
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let revoked = sqlx::query(
+            "UPDATE tokens SET revoked_at = ?1 \
+             WHERE expires_at >= ?2 AND revoked_at IS NULL \
+               AND (?3 IS NULL OR project_id = ?3) \
+               AND (?4 IS NULL OR origin = ?4) \
+               AND (?5 IS NULL OR api_key_id = ?5) \
+               AND (?6 IS NULL OR EXISTS (SELECT 1 FROM token_agents a \
+                    WHERE a.project_id = tokens.project_id AND a.agent_id = ?6 AND a.token_id = tokens.id))",
+        )
+        .bind(now.millis())
+        .bind(live_from(now).millis())
+        .bind(filter.project_id)
+        .bind(filter.origin.as_ref().map(|origin| origin.as_str()))
+        .bind(filter.api_key.as_ref().map(|id| id.0.as_str()))
+        .bind(filter.agent.as_ref().map(AgentId::as_str))
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
+        transaction.commit().await?;
+        Ok(revoked)
+    }
+
+    async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        let ended: Vec<(i64, i64, String)> = sqlx::query_as(
+            "SELECT id, project_id, signing_input FROM tokens WHERE expires_at < ? ORDER BY expires_at LIMIT ?",
+        )
+        .bind(cutoff.millis())
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        if ended.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<_> = ended.iter().map(|(id, ..)| id).collect();
+        let entries: Vec<_> =
+            ended.iter().flat_map(|(id, project_id, input)| entries(*id, *project_id, input)).collect();
+        let (ids, entries) = (json(&ids)?, json(&entries)?);
+
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        sqlx::query(
+            "DELETE FROM token_agents WHERE (project_id, agent_id, token_id) IN \
+             (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))",
+        )
+        .bind(entries)
+        .execute(&mut *transaction)
+        .await?;
+        let removed = sqlx::query("DELETE FROM tokens WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(ids)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        transaction.commit().await?;
+        Ok(removed)
+    }
+}
+
+/// A record's entries in `token_agents`, which has no index by token: the agents are read from the
+/// token's own claims. What can't be read leaves entries that point nowhere and are never listed.
+fn entries(id: i64, project_id: i64, signing_input: &str) -> Vec<(i64, String, i64)> {
+    let agents =
+        UnverifiedClaims::of_signing_input(signing_input).map(|claims| claims.agents()).unwrap_or_default();
+    std::iter::once(String::new()).chain(agents).map(|agent| (project_id, agent, id)).collect()
+}
+
+fn name_of(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Expired => "expired",
+        Status::Revoked => "revoked",
+        Status::All => "all",
+    }
+}
+
+fn stored(
+    (jti, project_id, api_key_id, expires_at, revoked_at, signing_input): Row,
+) -> Result<StoredToken, StoreError> {
+    Ok(StoredToken {
+        jti: TokenId::from_bytes(jti.try_into().map_err(|_| StoreError::Damaged("jti"))?),
+        project_id,
+        api_key_id,
+        expires_at: Timestamp::from_millis(expires_at),
+        revoked_at: revoked_at.map(Timestamp::from_millis),
+        signing_input,
+    })
+}
