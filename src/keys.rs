@@ -20,6 +20,7 @@ pub use signing::{Algorithm, SigningError, SigningKey};
 /// # Panics
 ///
 /// If the operating system has no randomness to give; no key or id can be made then.
+#[expect(clippy::disallowed_methods, reason = "the one place that draws from the generator")]
 pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives randomness");

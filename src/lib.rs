@@ -1,6 +1,6 @@
 //! Hallpass issues client-side access tokens and says whether they are good.
 //!
-//! From the bottom up, each module knowing only those before it in this list:
+//! From the bottom up, each module knowing only those before it:
 //!
 //! - [`clock`]: time as a value.
 //! - [`units`]: durations and sizes as people write them.
@@ -10,7 +10,7 @@
 //! - [`app`]: what can be done with tokens and keys; shared by HTTP and the command line.
 //! - [`api`]: the HTTP interface.
 //! - [`config`]: every setting, its default and where it may come from.
-//! - [`telemetry`]: logs.
+//! - [`telemetry`]: where logs go, and in which form.
 //! - [`server`]: accepting connections, the server's own duties, stopping.
 //! - [`cli`]: the commands; the one place that wires the parts together.
 

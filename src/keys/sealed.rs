@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn writing_to_the_row_forges_nothing() {
         let at = |millis| Some(Timestamp::from_millis(millis));
-        let changes: [(&str, fn(&mut SealedKey)); 6] = [
+        type Change = fn(&mut SealedKey);
+        let changes: [(&str, Change); 6] = [
             ("kid", |row| row.kid.push('x')),
             ("algorithm", |row| row.algorithm = "ES256".to_owned()),
             ("state", |row| row.state = "active".to_owned()),

@@ -11,7 +11,7 @@ use super::WriteConnection;
 use crate::clock::Timestamp;
 use crate::store::IssuanceRecord;
 use crate::store::writer::{Commit, Write, Written};
-use crate::token::{TokenId, live_from};
+use crate::token::{AgentId, TokenId, live_from};
 
 /// Commits batches on the writing connection.
 pub(super) struct Committer(pub(super) Arc<Mutex<WriteConnection>>);
@@ -81,7 +81,7 @@ async fn insert(
     let agents: Vec<_> = numbered()
         .flat_map(|(id, r)| {
             let of_project = std::iter::once("");
-            let of_agents = r.agents.iter().map(|agent| agent.as_str());
+            let of_agents = r.agents.iter().map(AgentId::as_str);
             of_project.chain(of_agents).map(move |agent| (r.project_id, agent, id, r.expires_at.millis()))
         })
         .collect();

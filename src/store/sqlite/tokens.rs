@@ -9,7 +9,7 @@ use crate::store::{
     IssuanceRecord, ListQuery, Page, RevokeFilter, Status, StoreError, StoredToken, TokenStore, Write,
     Written,
 };
-use crate::token::{AgentId, TokenId, UnverifiedClaims, live_from};
+use crate::token::{AgentId, Origin, TokenId, UnverifiedClaims, live_from};
 
 /// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input.
 type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
@@ -76,7 +76,7 @@ impl TokenStore for SqliteStore {
         .bind(now.millis())
         .bind(live_from(now).millis())
         .bind(filter.project_id)
-        .bind(filter.origin.as_ref().map(|origin| origin.as_str()))
+        .bind(filter.origin.as_ref().map(Origin::as_str))
         .bind(filter.api_key.as_ref().map(|id| id.0.as_str()))
         .bind(filter.agent.as_ref().map(AgentId::as_str))
         .execute(&mut *transaction)
