@@ -14,8 +14,14 @@ use crate::{server, telemetry};
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
     telemetry::start(&loaded.config.telemetry);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(loaded))?;
-    Ok(ExitCode::SUCCESS)
+    // Told where everything else is told, so that whoever collects the log learns why it ended.
+    Ok(match runtime.block_on(serve(loaded)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("cannot start: {error:#}");
+            ExitCode::FAILURE
+        }
+    })
 }
 
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
