@@ -33,8 +33,8 @@ struct NoStore {
 
 #[async_trait]
 impl TokenStore for NoStore {
-    async fn issue(&self, _record: IssuanceRecord) -> Result<(), StoreError> {
-        Ok(())
+    async fn issue(&self, _record: IssuanceRecord) -> Result<bool, StoreError> {
+        Ok(true)
     }
 
     async fn list(&self, _query: &ListQuery) -> Result<Page, StoreError> {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod docs;
+mod drain;
 mod envelope;
 mod health;
 mod metadata;

@@ -14,6 +14,8 @@
 //! - [`server`]: accepting connections, the server's own duties, stopping.
 //! - [`cli`]: the commands; the one place that wires the parts together.
 
+#![warn(unreachable_pub)]
+
 pub mod api;
 pub mod app;
 pub mod cli;

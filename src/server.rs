@@ -51,7 +51,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MOST_HEAD_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(MOST_HEAD_BYTES);
 
     tokio::pin!(stop);
     loop {

@@ -135,8 +135,10 @@ pub enum StoreError {
 /// Records of issued tokens.
 #[async_trait]
 pub trait TokenStore: Send + Sync {
-    /// Keeps a record. When this returns, it is durable.
-    async fn issue(&self, record: IssuanceRecord) -> Result<(), StoreError>;
+    /// Keeps a record; when this returns, it is durable. `false`: the API key has been revoked, and
+    /// nothing was kept. A server may not have noticed that yet, and a token issued in that moment
+    /// would outlive the key's revocation.
+    async fn issue(&self, record: IssuanceRecord) -> Result<bool, StoreError>;
 
     /// A page of tokens, newest first.
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError>;

@@ -24,8 +24,10 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         match credentials(&parts.headers)? {
-            Some(Credentials::Bearer(key)) => app.authenticate(key).map(Self).ok_or_else(refused),
-            Some(_) => Err(refused()),
+            Some(Credentials::Bearer(key)) => {
+                app.authenticate(key).map(Self).ok_or_else(Problem::refused_key)
+            }
+            Some(_) => Err(Problem::refused_key()),
             None => Err(missing()),
         }
     }
@@ -45,7 +47,7 @@ impl FromRequestParts<Arc<App>> for OauthCaller {
             Some(Credentials::Other) => None,
             None => return Err(with_code(missing())),
         };
-        key.map(Self).ok_or_else(|| with_code(refused()))
+        key.map(Self).ok_or_else(|| with_code(Problem::refused_key()))
     }
 }
 
@@ -87,11 +89,4 @@ fn missing() -> Problem {
     let detail =
         "no API key was sent; send `Authorization: Bearer <API key>`, made with `hallpass api-key create`";
     Problem::new(Kind::InvalidApiKey, detail)
-}
-
-/// One text for every way a credential can be wrong: what was close is nobody's business.
-fn refused() -> Problem {
-    let detail = "the API key is not valid: it is unknown or revoked, or what was sent is not an API key";
-    Problem::new(Kind::InvalidApiKey, detail)
-        .challenge(HeaderValue::from_static("Bearer error=\"invalid_token\""))
 }

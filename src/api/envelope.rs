@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{Kind, Problem};
+use super::{Kind, Problem, drain};
 use crate::app::App;
 use crate::keys::random_bytes;
 
@@ -24,6 +25,12 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
     let method = request.method().clone();
     // The template, not the path: a path may hold a token.
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let waits_for_continue = request.headers().contains_key(EXPECT);
+    let (request, rest) = {
+        let (parts, body) = request.into_parts();
+        let (body, rest) = drain::split(body);
+        (Request::from_parts(parts, body), rest)
+    };
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
@@ -53,6 +60,11 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(target: "hallpass::http", request_id, %method, route, status, micros, "request");
     response.headers_mut().insert(REQUEST_ID, id);
+    if let Some(rest) = rest
+        && !rest.discard(waits_for_continue).await
+    {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -21,6 +21,7 @@ use crate::token::{Claims, FieldError, unverified_id};
 #[expect(dead_code, reason = "read from the form's pairs")]
 pub(super) struct TokenForm {
     /// The token. For revocation, its `jti` will do.
+    #[schema(min_length = 1)]
     token: String,
     /// Ignored: there is one type of token.
     token_type_hint: Option<String>,

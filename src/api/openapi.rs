@@ -24,6 +24,7 @@ use super::{health, metadata, oauth, tokens};
         health::alive,
         health::ready,
     ),
+    components(schemas(tokens::StatusSchema)),
     tags(
         (name = "tokens", description = "Letta Cloud's endpoints for client-side access tokens"),
         (name = "standards", description = "Public keys, metadata, introspection and revocation"),

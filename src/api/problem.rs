@@ -192,11 +192,18 @@ impl Problem {
 
     /// A failure of the server; the client learns no more than that.
     pub fn internal(cause: impl ToString) -> Self {
-        let detail = "The server failed; its log has the cause under this answer's `x-request-id`";
+        let detail = "the server failed; its log has the cause under this answer's `x-request-id`";
         Self {
             cause: Some(Cause { text: cause.to_string(), known: false }),
             ..Self::new(Kind::Internal, detail)
         }
+    }
+
+    /// One text for every way a credential can be wrong: what was close is nobody's business.
+    pub(super) fn refused_key() -> Self {
+        let detail = "the API key is not valid: it is unknown or revoked, or what was sent is not an API key";
+        Self::new(Kind::InvalidApiKey, detail)
+            .challenge(HeaderValue::from_static("Bearer error=\"invalid_token\""))
     }
 
     /// With a `WWW-Authenticate` of its own.
@@ -256,15 +263,15 @@ impl From<StoreError> for Problem {
         let (detail, known) = match error {
             StoreError::Damaged(_) => return Self::internal(text),
             StoreError::Busy => {
-                ("The server has more requests than it can store; nothing was done, try again", true)
+                ("the server has more requests than it can store; nothing was done, try again", true)
             }
             StoreError::BatchFailed(_) => {
-                ("The database takes no writes for now; nothing was done, try again", true)
+                ("the database takes no writes for now; nothing was done, try again", true)
             }
             StoreError::Unavailable(_) => {
-                ("The database cannot be used for now; nothing was done, try again", false)
+                ("the database cannot be used for now; nothing was done, try again", false)
             }
-            StoreError::Closed => ("The server is stopping; nothing was done, try again", true),
+            StoreError::Closed => ("the server is stopping; nothing was done, try again", true),
         };
         Self { cause: Some(Cause { text, known }), ..Self::new(Kind::Unavailable, detail) }
     }
@@ -280,6 +287,7 @@ impl From<IssueError> for Problem {
                     "the token would have {bytes} bytes, and `tokens.max_bytes` allows {limit}: grant fewer agents, or raise the limit"
                 ),
             ),
+            IssueError::KeyRevoked => Self::refused_key(),
             IssueError::Store(error) => error.into(),
             IssueError::Signing(_) | IssueError::Claims(_) => Self::internal(error),
         }

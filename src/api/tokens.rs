@@ -30,7 +30,7 @@ const MOST_LIMIT: u32 = 1000;
 pub(super) struct CreateTokenRequest {
     /// The origin of the browser app: an absolute `http` or `https` URL without user name, query,
     /// fragment or a slash at its end.
-    #[schema(example = "https://app.example.com", max_length = 2048)]
+    #[schema(example = "https://app.example.com", min_length = 8, max_length = 2048)]
     hostname: String,
     /// What the token may touch.
     #[schema(min_items = 1, max_items = 100)]

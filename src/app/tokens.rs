@@ -25,6 +25,8 @@ pub struct IssuedToken {
 pub enum IssueError {
     #[error("the project may not grant access to some of these agents")]
     Agents(Vec<FieldError>),
+    #[error("the API key has just been revoked")]
+    KeyRevoked,
     #[error("the token would have {bytes} bytes, the limit is {limit}")]
     TooLarge { bytes: usize, limit: usize },
     #[error(transparent)]
@@ -88,7 +90,9 @@ impl App {
             expires_at,
             signing_input,
         };
-        self.store.issue(record).await?;
+        if !self.store.issue(record).await? {
+            return Err(IssueError::KeyRevoked);
+        }
         Ok(IssuedToken { jti, token, expires_at, hostname: claims.hostname, policy: claims.policy })
     }
 

@@ -28,8 +28,8 @@ impl App {
         let seen = read(&self.seen);
         if now.api_keys != seen.api_keys {
             let keys = read_api_keys(&*self.store, self.static_key.as_ref().map(|key| key.as_str())).await?;
-            // Uses noted in the old view but not yet written would be lost with it.
-            self.note_api_key_uses().await?;
+            let earlier = read(&self.api_keys);
+            keys.inherit_uses(&earlier);
             write(&self.api_keys, Arc::new(keys));
             tracing::info!("API keys read again: they were changed");
         }
@@ -50,8 +50,32 @@ impl App {
 
     /// Writes down when API keys were last used.
     pub async fn note_api_key_uses(&self) -> Result<(), StoreError> {
-        let uses = read(&self.api_keys).take_uses();
-        if uses.is_empty() { Ok(()) } else { self.store.note_api_key_uses(&uses).await }
+        let keys = read(&self.api_keys);
+        let uses = keys.unnoted_uses();
+        if !uses.is_empty() {
+            self.store.note_api_key_uses(&uses).await?;
+            keys.mark_noted(&uses);
+        }
+        Ok(())
+    }
+
+    /// Has the configured algorithm sign from now on. A server does this at its start; a command,
+    /// which may have been given another configuration, never does.
+    pub async fn adopt_algorithm(&self) -> Result<(), AppError> {
+        let (settings, now) = (&self.settings, self.now());
+        let wanted = settings.algorithm;
+        let turn = |rows: &[SealedKey]| {
+            let active = rows.iter().find(|row| row.state == KeyState::Active.as_str());
+            if active.is_none_or(|row| row.algorithm == wanted.as_str()) {
+                return Ok(None);
+            }
+            KeyRing::rotate(rows, wanted, settings.limits.max_ttl, true, &self.master, now).map(Some)
+        };
+        if change_ring(&*self.store, turn).await? {
+            self.reload_ring().await?;
+            tracing::info!(algorithm = %wanted, "another algorithm signs from now on; tokens signed before stay good");
+        }
+        Ok(())
     }
 
     /// Rotates the signing keys if the active one has signed for long enough, and destroys those
@@ -96,26 +120,19 @@ fn is_due(rows: &[SealedKey], settings: &Settings, now: Timestamp) -> bool {
     active.is_some_and(|row| row.activated_at.unwrap_or(row.created_at).after(settings.rotate_every) <= now)
 }
 
-/// Makes the ring of a new database, and turns it at once if another algorithm was configured.
+/// Makes the ring of a new database.
 pub(super) async fn ensure_ring(
     store: &dyn Store,
     settings: &Settings,
     master: &MasterKey,
     now: Timestamp,
 ) -> Result<(), AppError> {
-    let wanted = settings.algorithm;
-    let ensure = |rows: &[SealedKey]| {
-        if rows.is_empty() {
-            return Ok(Some(KeyRing::first(wanted, master, now)?));
-        }
-        let active = rows.iter().find(|row| row.state == KeyState::Active.as_str());
-        if active.is_some_and(|row| row.algorithm != wanted.as_str()) {
-            return KeyRing::rotate(rows, wanted, settings.limits.max_ttl, true, master, now).map(Some);
-        }
-        Ok(None)
+    let make_first = |rows: &[SealedKey]| {
+        let first = || KeyRing::first(settings.algorithm, master, now).map_err(RotationError::from);
+        rows.is_empty().then(first).transpose()
     };
-    if change_ring(store, ensure).await? {
-        tracing::info!(algorithm = %wanted, "signing keys made");
+    if change_ring(store, make_first).await? {
+        tracing::info!(algorithm = %settings.algorithm, "signing keys made");
     }
     Ok(())
 }

@@ -31,6 +31,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let listen = loaded.config.server.listen;
     let database = loaded.config.database.url.clone();
     let app = Arc::new(open::app(loaded, Purpose::Serve).await?);
+    app.adopt_algorithm().await?;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!(
             "cannot listen on `{listen}`; is another server running there? `server.listen` names the address"

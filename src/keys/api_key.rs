@@ -160,11 +160,13 @@ pub struct ApiKey {
     /// Milliseconds since the epoch; 0 is never. Kept here and written now and then, so that a
     /// request costs no write.
     last_used_at: AtomicI64,
+    /// The last of them that was written.
+    noted_at: AtomicI64,
 }
 
 impl ApiKey {
     pub fn new(id: ApiKeyId, project: Arc<Project>, gateway: bool) -> Self {
-        Self { id, project, gateway, last_used_at: AtomicI64::new(0) }
+        Self { id, project, gateway, last_used_at: AtomicI64::new(0), noted_at: AtomicI64::new(0) }
     }
 }
 
@@ -190,13 +192,34 @@ impl ApiKeys {
         Some(key.clone())
     }
 
-    /// The keys used since the last call, with the time, and forgets that they were.
-    pub fn take_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
-        let used = |key: &Arc<ApiKey>| match key.last_used_at.swap(0, Ordering::Relaxed) {
-            0 => None,
-            at => Some((key.id.clone(), Timestamp::from_millis(at))),
-        };
-        self.by_hash.values().filter_map(used).filter(|(id, _)| id.0 != STATIC_KEY_ID).collect()
+    /// The keys used since their use was last noted, with the time. The static key has no record
+    /// that could say so.
+    pub fn unnoted_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
+        let keys = self.by_hash.values().filter(|key| key.id.0 != STATIC_KEY_ID);
+        keys.filter_map(|key| {
+            let at = key.last_used_at.load(Ordering::Relaxed);
+            (at != key.noted_at.load(Ordering::Relaxed)).then(|| (key.id.clone(), Timestamp::from_millis(at)))
+        })
+        .collect()
+    }
+
+    /// Remembers that these uses are written down.
+    pub fn mark_noted(&self, uses: &[(ApiKeyId, Timestamp)]) {
+        for key in self.by_hash.values() {
+            if let Some((_, at)) = uses.iter().find(|(id, _)| *id == key.id) {
+                key.noted_at.store(at.millis(), Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes over what an earlier view knew of uses.
+    pub fn inherit_uses(&self, earlier: &ApiKeys) {
+        for (hash, key) in &self.by_hash {
+            if let Some(before) = earlier.by_hash.get(hash) {
+                key.last_used_at.store(before.last_used_at.load(Ordering::Relaxed), Ordering::Relaxed);
+                key.noted_at.store(before.noted_at.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -237,13 +260,25 @@ mod tests {
     }
 
     #[test]
-    fn uses_are_taken_once() {
+    fn a_use_is_told_until_it_is_noted() {
         let keys = keys("sk-hp-right");
-        assert!(keys.take_uses().is_empty());
+        assert!(keys.unnoted_uses().is_empty());
         keys.authenticate("sk-hp-right", Timestamp::from_millis(5));
         keys.authenticate("sk-hp-right", Timestamp::from_millis(7));
-        assert_eq!(keys.take_uses(), [(ApiKeyId("key_1".to_owned()), Timestamp::from_millis(7))]);
-        assert!(keys.take_uses().is_empty());
+        let uses = keys.unnoted_uses();
+        assert_eq!(uses, [(ApiKeyId("key_1".to_owned()), Timestamp::from_millis(7))]);
+        assert_eq!(keys.unnoted_uses(), uses, "a write that fails is tried again");
+        keys.mark_noted(&uses);
+        assert!(keys.unnoted_uses().is_empty());
+    }
+
+    #[test]
+    fn a_new_view_of_the_keys_knows_their_uses() {
+        let before = keys("sk-hp-right");
+        before.authenticate("sk-hp-right", Timestamp::from_millis(5));
+        let after = keys("sk-hp-right");
+        after.inherit_uses(&before);
+        assert_eq!(after.unnoted_uses(), before.unnoted_uses());
     }
 
     #[test]

@@ -19,6 +19,10 @@ use crate::token::{Claims, EXPIRY_LEEWAY, SKEW_AHEAD, is_expired};
 /// published for at least this long before it signs.
 pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
 
+/// How much longer than its last token a retired key is kept: a server that hasn't noticed the
+/// rotation still signs with it for a moment.
+const NOTICE: Duration = Duration::from_secs(60);
+
 /// What a key of the ring is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
@@ -245,7 +249,8 @@ impl KeyRing {
                 KeyState::Next => continue,
                 KeyState::Active => {
                     key.state = KeyState::Retired;
-                    key.ends_at = Some(now.after(max_ttl).after(SKEW_AHEAD).after(EXPIRY_LEEWAY));
+                    key.ends_at =
+                        Some(now.after(max_ttl).after(SKEW_AHEAD).after(EXPIRY_LEEWAY).after(NOTICE));
                 }
                 KeyState::Retired if key.verifies(now) => {}
                 KeyState::Retired => continue,
@@ -516,11 +521,11 @@ mod tests {
     fn a_retired_key_verifies_until_its_last_token_is_over_and_is_then_destroyed() {
         let rows = rotate(&rows(Algorithm::EdDSA), Algorithm::EdDSA, true, at(0)).unwrap();
         let ends = rows[0].ends_at.unwrap();
-        assert_eq!(ends, at(86_400 + 60 + 5));
+        assert_eq!(ends, at(86_400 + 60 + 5 + 60));
         let (ring, input) = (ring(&rows), format!("{}.e30", ring(&rows).keys()[0].signing.header_segment()));
-        assert!(ring.key_of(&input, at(86_464)).is_some());
+        assert!(ring.key_of(&input, at(86_524)).is_some());
         assert!(ring.key_of(&input, ends).is_none());
-        assert!(KeyRing::without_ended(&rows, at(86_464)).is_none());
+        assert!(KeyRing::without_ended(&rows, at(86_524)).is_none());
         assert_eq!(states(&KeyRing::without_ended(&rows, ends).unwrap()), ["active", "next"]);
     }
 

@@ -29,7 +29,8 @@ pub enum Write {
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    Issued,
+    /// Whether the API key was still good.
+    Issued(bool),
     /// Whether the project has such a token.
     Revoked(bool),
 }

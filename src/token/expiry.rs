@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::{Iso8601, Rfc3339};
+use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time};
 
 use super::quote;
@@ -17,6 +19,10 @@ pub const EXPIRY_LEEWAY: Duration = Duration::from_secs(5);
 
 /// How far beyond the longest lifetime an `expires_at` may lie, for a backend whose clock is ahead.
 pub const SKEW_AHEAD: Duration = Duration::from_secs(60);
+
+/// A date alone, and its length.
+const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+const DATE_BYTES: usize = "2026-01-31".len();
 
 /// Longest text read as a time; every form fits, and nothing longer is parsed.
 const MOST_BYTES: usize = 64;
@@ -85,17 +91,15 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     if text.len() > MOST_BYTES || !text.is_ascii() {
         return Err(wrong());
     }
-    let at = OffsetDateTime::parse(text, &Rfc3339)
-        .or_else(|_| OffsetDateTime::parse(text, &Iso8601::DEFAULT))
-        .or_else(|_| {
-            PrimitiveDateTime::parse(&text.replacen(' ', "T", 1), &Iso8601::DEFAULT)
-                .map(PrimitiveDateTime::assume_utc)
+    let at = if text.len() <= DATE_BYTES {
+        Date::parse(text, DATE).map(|date| PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc())
+    } else {
+        let spaceless = text.replacen(' ', "T", 1);
+        OffsetDateTime::parse(&spaceless, &Rfc3339).or_else(|_| {
+            PrimitiveDateTime::parse(&spaceless, &Iso8601::DEFAULT).map(PrimitiveDateTime::assume_utc)
         })
-        .or_else(|_| {
-            Date::parse(text, &Iso8601::DEFAULT)
-                .map(|date| PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc())
-        })
-        .map_err(|_| wrong())?;
+    }
+    .map_err(|_| wrong())?;
     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
         .map(Timestamp::from_millis)
         .map_err(|_| wrong())
@@ -147,6 +151,12 @@ mod tests {
             "2026-02-30T00:00:00Z",
             "2026-01-31T25:00:00Z",
             "+5m",
+            "2026-01-31T12:00:60Z",
+            "2026-01-31T12:00:60",
+            "2026-W05-6",
+            "2026-031",
+            "20260131",
+            "2026-01-31T",
             "５",
         ] {
             let refusal = parse_time(text).expect_err(text);

@@ -36,7 +36,7 @@ impl Hostname {
         };
         // The URL standard forgives these silently (white space, backslashes) or gives them a
         // meaning that an origin doesn't have; a binding that is guessed is worse than a refusal.
-        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\' || turns_text(c)) {
             return broken("must not contain white space, control characters or backslashes");
         }
         if rest.contains('?') || rest.contains('#') {
@@ -77,6 +77,12 @@ impl Hostname {
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
+}
+
+/// Whether a character changes the direction of the text around it: in a list of tokens it could
+/// make one host look like another.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn strip_scheme(text: &str) -> Option<&str> {
@@ -150,6 +156,7 @@ mod tests {
             ("https://exa mple.com", "white space"),
             ("https://example.com\n", "white space"),
             ("https://example.com\\@evil.example", "backslashes"),
+            ("https://example.com/\u{202e}moc", "control characters"),
             ("https://*.example.com", "wildcards"),
             ("https://example.com:99999", "valid URL"),
             ("https://exa%00mple.com", "valid URL"),

@@ -148,3 +148,15 @@ async fn a_revoked_keys_tokens_can_be_kept() {
     client.get(TOKENS).await.problem(401, "invalid-api-key", "Invalid API key");
     assert!(colleague.is_active(&token).await);
 }
+
+#[tokio::test]
+async fn a_key_issues_nothing_once_it_is_revoked_even_before_the_server_notices() {
+    let (server, client) = Server::start().await;
+    let colleague = server.client_of("default").await;
+    server.app.revoke_api_key(&id_of(&server, &client).await, false).await.unwrap();
+    let answer = client.create(&crate::client::request_for("agent-1")).await;
+    answer.problem(401, "invalid-api-key", "Invalid API key");
+    let all = colleague.get(&format!("{TOKENS}?status=all")).await.json();
+    assert_eq!(all["tokens"], serde_json::json!([]));
+    assert!(!colleague.issue("agent-1").await["token"].is_null(), "others go on issuing");
+}

@@ -36,11 +36,10 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<Ve
         .fetch_one(&mut *connection)
         .await?
         .try_get(0)?;
-    let issued: Vec<_> =
+    let records: Vec<_> =
         batch.iter().filter_map(|write| if let Write::Issue(r) = write { Some(r) } else { None }).collect();
-    if !issued.is_empty() {
-        insert(connection, &issued, newest + 1).await?;
-    }
+    let issued =
+        if records.is_empty() { Vec::new() } else { insert(connection, &records, newest + 1).await? };
     let revoked: Vec<_> = batch
         .iter()
         .filter_map(|write| match write {
@@ -50,36 +49,53 @@ async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<Ve
         .collect();
     let found = if revoked.is_empty() { HashSet::new() } else { revoke(connection, &revoked).await? };
     sqlx::query("COMMIT").execute(connection).await?;
+    let mut issued = issued.into_iter();
     let written = batch.iter().map(|write| match write {
-        Write::Issue(_) => Written::Issued,
+        Write::Issue(_) => Written::Issued(issued.next().unwrap_or(false)),
         Write::Revoke { project_id, jti, .. } => Written::Revoked(found.contains(&(*project_id, *jti))),
     });
     Ok(written.collect())
 }
 
+/// Inserts the records, but for those whose API key has been revoked, and says for each whether it
+/// was. Only the database knows that for certain: a server's view of the keys is a moment old.
 async fn insert(
     connection: &mut SqliteConnection,
     records: &[&IssuanceRecord],
     first_id: i64,
-) -> Result<(), sqlx::Error> {
-    let numbered = || (first_id..).zip(records);
-    let rows: Vec<_> = numbered()
+) -> Result<Vec<bool>, sqlx::Error> {
+    let rows: Vec<_> = (first_id..)
+        .zip(records)
         .map(|(id, r)| {
             let jti = hex(r.jti);
             (id, jti, r.project_id, &r.api_key_id, &r.origin, r.expires_at.millis(), &r.signing_input)
         })
         .collect();
-    sqlx::query(
+    let inserted = sqlx::query(
         "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, expires_at, signing_input) \
          SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
-         FROM json_each(?)",
+         FROM json_each(?) \
+         WHERE value ->> 3 NOT IN (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL)",
     )
     .bind(json(&rows)?)
     .execute(&mut *connection)
-    .await?;
+    .await?
+    .rows_affected();
+    let kept = if inserted == records.len() as u64 {
+        vec![true; records.len()]
+    } else {
+        let ids: Vec<(i64,)> = sqlx::query_as("SELECT id FROM tokens WHERE id >= ?")
+            .bind(first_id)
+            .fetch_all(&mut *connection)
+            .await?;
+        (first_id..).zip(records).map(|(id, _)| ids.contains(&(id,))).collect()
+    };
 
-    let agents: Vec<_> = numbered()
-        .flat_map(|(id, r)| {
+    let agents: Vec<_> = (first_id..)
+        .zip(records)
+        .zip(&kept)
+        .filter(|(_, kept)| **kept)
+        .flat_map(|((id, r), _)| {
             let of_project = std::iter::once("");
             let of_agents = r.agents.iter().map(AgentId::as_str);
             of_project.chain(of_agents).map(move |agent| (r.project_id, agent, id, r.expires_at.millis()))
@@ -93,7 +109,7 @@ async fn insert(
     .bind(json(&agents)?)
     .execute(&mut *connection)
     .await?;
-    Ok(())
+    Ok(kept)
 }
 
 async fn revoke(

@@ -16,8 +16,9 @@ type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
 
 #[async_trait]
 impl TokenStore for SqliteStore {
-    async fn issue(&self, record: IssuanceRecord) -> Result<(), StoreError> {
-        self.writer.submit(Write::Issue(record)).await.map(drop)
+    async fn issue(&self, record: IssuanceRecord) -> Result<bool, StoreError> {
+        let written = self.writer.submit(Write::Issue(record)).await?;
+        Ok(written == Written::Issued(true))
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {

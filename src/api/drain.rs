@@ -1,0 +1,81 @@
+//! What is left of a request's body once its answer is known. A connection on which unread bytes
+//! follow can't be used again: a client that keeps it open would find its next request lost.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as _, Frame, SizeHint};
+
+/// Most bytes that are read only to be thrown away.
+const MOST_BYTES: usize = 64 << 10;
+
+/// How long they may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A body that a handler reads, and of which what it leaves can still be read by another.
+struct Shared(Arc<Mutex<Body>>);
+
+/// What a handler left.
+pub(super) struct Rest(Arc<Mutex<Body>>);
+
+/// Splits a body into what the handler gets and what remains; `None` if there is no body.
+pub(super) fn split(body: Body) -> (Body, Option<Rest>) {
+    if body.is_end_stream() {
+        return (body, None);
+    }
+    let shared = Arc::new(Mutex::new(body));
+    (Body::new(Shared(shared.clone())), Some(Rest(shared)))
+}
+
+impl Rest {
+    /// Reads what is left, within bounds; `true` if that was all. A client that waits to be told to
+    /// send its body (RFC 9110, section 10.1.1) is not asked for it only to throw it away.
+    pub(super) async fn discard(self, waits_for_continue: bool) -> bool {
+        if waits_for_continue {
+            return self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream();
+        }
+        let discard = async {
+            let mut bytes = 0;
+            while let Some(frame) = std::future::poll_fn(|context| poll(&self.0, context)).await {
+                bytes +=
+                    frame.ok().and_then(|frame| frame.into_data().ok()).map_or(MOST_BYTES, |data| data.len());
+                if bytes > MOST_BYTES {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(PATIENCE, discard).await.unwrap_or(false)
+    }
+}
+
+fn poll(body: &Mutex<Body>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
+    if body.is_end_stream() {
+        return Poll::Ready(None);
+    }
+    Pin::new(&mut *body).poll_frame(context)
+}
+
+impl hyper::body::Body for Shared {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        poll(&self.0, context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+    }
+}
