@@ -32,13 +32,15 @@ CREATE TABLE signing_keys (
 ) STRICT;
 
 -- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
--- order of issue, `expires_at` and `revoked_at` are milliseconds since the Unix epoch.
+-- order of issue, `expires_at` and `revoked_at` are milliseconds since the Unix epoch, `agents` is a
+-- JSON array of the agents that the policy names.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY,
     jti BLOB NOT NULL UNIQUE,
     project_id INTEGER NOT NULL,
     api_key_id TEXT NOT NULL,
     origin TEXT NOT NULL,
+    agents TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
     signing_input TEXT NOT NULL
@@ -57,6 +59,23 @@ CREATE TABLE token_agents (
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (project_id, agent_id, token_id)
 ) STRICT, WITHOUT ROWID;
+
+-- Entries come and go with their token. Triggers do that in the statement that inserts or deletes
+-- many tokens at once; SQLite finds no good plan for deleting many entries by all three columns.
+CREATE TRIGGER token_issued AFTER INSERT ON tokens BEGIN
+    INSERT INTO token_agents (project_id, agent_id, token_id, expires_at)
+    VALUES (new.project_id, '', new.id, new.expires_at);
+    INSERT INTO token_agents (project_id, agent_id, token_id, expires_at)
+    SELECT DISTINCT new.project_id, value, new.id, new.expires_at FROM json_each(new.agents);
+END;
+
+CREATE TRIGGER token_removed AFTER DELETE ON tokens BEGIN
+    DELETE FROM token_agents WHERE project_id = old.project_id AND agent_id = '' AND token_id = old.id;
+    DELETE FROM token_agents
+    WHERE project_id = old.project_id
+      AND agent_id IN (SELECT value FROM json_each(old.agents))
+      AND token_id = old.id;
+END;
 
 -- Counters that move when what servers keep in memory has changed, so that they notice by one read.
 CREATE TABLE versions (

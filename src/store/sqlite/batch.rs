@@ -11,7 +11,7 @@ use super::WriteConnection;
 use crate::clock::Timestamp;
 use crate::store::IssuanceRecord;
 use crate::store::writer::{Commit, Write, Written};
-use crate::token::{AgentId, TokenId, live_from};
+use crate::token::{TokenId, live_from};
 
 /// Commits batches on the writing connection.
 pub(super) struct Committer(pub(super) Arc<Mutex<WriteConnection>>);
@@ -67,49 +67,27 @@ async fn insert(
     let rows: Vec<_> = (first_id..)
         .zip(records)
         .map(|(id, r)| {
-            let jti = hex(r.jti);
-            (id, jti, r.project_id, &r.api_key_id, &r.origin, r.expires_at.millis(), &r.signing_input)
+            let (jti, expires_at) = (hex(r.jti), r.expires_at.millis());
+            (id, jti, r.project_id, &r.api_key_id, &r.origin, &r.agents, expires_at, &r.signing_input)
         })
         .collect();
     let inserted = sqlx::query(
-        "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, expires_at, signing_input) \
-         SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6 \
+        "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, agents, expires_at, signing_input) \
+         SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+                value ->> 7 \
          FROM json_each(?) \
-         WHERE value ->> 3 NOT IN (SELECT id FROM api_keys WHERE revoked_at IS NOT NULL)",
+         WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE api_keys.id = value ->> 3 AND revoked_at IS NOT NULL)",
     )
     .bind(json(&rows)?)
     .execute(&mut *connection)
     .await?
     .rows_affected();
-    let kept = if inserted == records.len() as u64 {
-        vec![true; records.len()]
-    } else {
-        let ids: Vec<(i64,)> = sqlx::query_as("SELECT id FROM tokens WHERE id >= ?")
-            .bind(first_id)
-            .fetch_all(&mut *connection)
-            .await?;
-        (first_id..).zip(records).map(|(id, _)| ids.contains(&(id,))).collect()
-    };
-
-    let agents: Vec<_> = (first_id..)
-        .zip(records)
-        .zip(&kept)
-        .filter(|(_, kept)| **kept)
-        .flat_map(|((id, r), _)| {
-            let of_project = std::iter::once("");
-            let of_agents = r.agents.iter().map(AgentId::as_str);
-            of_project.chain(of_agents).map(move |agent| (r.project_id, agent, id, r.expires_at.millis()))
-        })
-        .collect();
-    // A policy may name an agent twice.
-    sqlx::query(
-        "INSERT OR IGNORE INTO token_agents (project_id, agent_id, token_id, expires_at) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?)",
-    )
-    .bind(json(&agents)?)
-    .execute(&mut *connection)
-    .await?;
-    Ok(kept)
+    if inserted == records.len() as u64 {
+        return Ok(vec![true; records.len()]);
+    }
+    let kept: Vec<(i64,)> =
+        sqlx::query_as("SELECT id FROM tokens WHERE id >= ?").bind(first_id).fetch_all(connection).await?;
+    Ok((first_id..).zip(records).map(|(id, _)| kept.contains(&(id,))).collect())
 }
 
 async fn revoke(

@@ -3,13 +3,12 @@
 use async_trait::async_trait;
 
 use super::SqliteStore;
-use super::batch::json;
 use crate::clock::Timestamp;
 use crate::store::{
     IssuanceRecord, ListQuery, Page, RevokeFilter, Status, StoreError, StoredToken, TokenStore, Write,
     Written,
 };
-use crate::token::{AgentId, Origin, TokenId, UnverifiedClaims, live_from};
+use crate::token::{AgentId, Origin, TokenId, live_from};
 
 /// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input.
 type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
@@ -88,46 +87,20 @@ impl TokenStore for SqliteStore {
     }
 
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        let ended: Vec<(i64, i64, String)> = sqlx::query_as(
-            "SELECT id, project_id, signing_input FROM tokens WHERE expires_at < ? ORDER BY expires_at LIMIT ?",
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin().await?;
+        let removed = sqlx::query(
+            "DELETE FROM tokens WHERE id IN \
+             (SELECT id FROM tokens WHERE expires_at < ? ORDER BY expires_at LIMIT ?)",
         )
         .bind(cutoff.millis())
         .bind(limit)
-        .fetch_all(&self.readers)
-        .await?;
-        if ended.is_empty() {
-            return Ok(0);
-        }
-        let ids: Vec<_> = ended.iter().map(|(id, ..)| id).collect();
-        let entries: Vec<_> =
-            ended.iter().flat_map(|(id, project_id, input)| entries(*id, *project_id, input)).collect();
-        let (ids, entries) = (json(&ids)?, json(&entries)?);
-
-        let mut connection = self.connection.lock().await;
-        let mut transaction = connection.begin().await?;
-        sqlx::query(
-            "DELETE FROM token_agents WHERE (project_id, agent_id, token_id) IN \
-             (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))",
-        )
-        .bind(entries)
         .execute(&mut *transaction)
-        .await?;
-        let removed = sqlx::query("DELETE FROM tokens WHERE id IN (SELECT value FROM json_each(?))")
-            .bind(ids)
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
+        .await?
+        .rows_affected();
         transaction.commit().await?;
         Ok(removed)
     }
-}
-
-/// A record's entries in `token_agents`, which has no index by token: the agents are read from the
-/// token's own claims. What can't be read leaves entries that point nowhere and are never listed.
-fn entries(id: i64, project_id: i64, signing_input: &str) -> Vec<(i64, String, i64)> {
-    let agents =
-        UnverifiedClaims::of_signing_input(signing_input).map(|claims| claims.agents()).unwrap_or_default();
-    std::iter::once(String::new()).chain(agents).map(|agent| (project_id, agent, id)).collect()
 }
 
 fn name_of(status: Status) -> &'static str {
