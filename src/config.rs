@@ -219,6 +219,13 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// Tells a person of the variables that were ignored.
+    pub fn print_warnings(&self) {
+        for warning in &self.warnings {
+            eprintln!("warning: {warning}");
+        }
+    }
+
     /// An error at a key, told with the source that the key came from.
     fn error(&self, key: &str, problem: &str) -> ConfigError {
         let variable = variable_of(key);

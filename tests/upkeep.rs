@@ -184,3 +184,30 @@ async fn processes_that_start_at_once_on_a_new_database_agree() {
     kids.dedup();
     assert_eq!(kids.len(), 1, "one ring, whoever made it");
 }
+
+#[tokio::test]
+async fn a_token_issued_after_all_others_were_removed_is_listed() {
+    let (_dir, clock, app) = start().await;
+    let live = async || {
+        let query = ListQuery {
+            project_id: 1,
+            agent: None,
+            status: Status::Active,
+            now: app.now(),
+            limit: 10,
+            offset: 0,
+        };
+        app.list(&query).await.unwrap().tokens.len()
+    };
+    for _ in 0..3 {
+        issue(&app).await;
+    }
+    clock.advance(DAY * 31);
+    assert_eq!(live().await, 0);
+    app.prune().await.unwrap();
+    issue(&app).await;
+    assert_eq!(live().await, 1);
+    clock.set(app.now().before(DAY * 31));
+    issue(&app).await;
+    assert_eq!(live().await, 2, "whatever the clock says");
+}

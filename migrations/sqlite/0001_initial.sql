@@ -32,10 +32,10 @@ CREATE TABLE signing_keys (
 ) STRICT;
 
 -- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
--- order of issue, `expires_at` and `revoked_at` are milliseconds since the Unix epoch, `agents` is a
+-- order of issue and never used twice, `expires_at` and `revoked_at` are milliseconds since the Unix epoch, `agents` is a
 -- JSON array of the agents that the policy names.
 CREATE TABLE tokens (
-    id INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     jti BLOB NOT NULL UNIQUE,
     project_id INTEGER NOT NULL,
     api_key_id TEXT NOT NULL,
@@ -48,6 +48,9 @@ CREATE TABLE tokens (
 
 -- For revoking what is live and for removing what is long over.
 CREATE INDEX tokens_by_expiry ON tokens (expires_at);
+
+-- For listing what was revoked; only what was costs anything.
+CREATE INDEX tokens_revoked ON tokens (project_id, id) WHERE revoked_at IS NOT NULL;
 
 -- For listing, newest first, at a cost that depends on the page. The empty agent stands for the
 -- whole project. `expires_at` is here so that tokens that are over are passed by without a look at

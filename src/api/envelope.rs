@@ -33,10 +33,11 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
     };
     let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => {
-            Problem::new(Kind::Unavailable, "the request took too long; it may have been done all the same")
-                .into_response()
-        }
+        Err(_) => Problem::new(
+            Kind::Timeout,
+            "the server did not get done in time; what was asked for may have been done all the same",
+        )
+        .into_response(),
     };
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let request_id = id.to_str().unwrap_or_default();

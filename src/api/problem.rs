@@ -28,10 +28,11 @@ pub enum Kind {
     UnsupportedMediaType,
     Internal,
     Unavailable,
+    Timeout,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::InvalidRequest,
         Kind::InvalidApiKey,
         Kind::AgentNotAllowed,
@@ -42,6 +43,7 @@ impl Kind {
         Kind::UnsupportedMediaType,
         Kind::Internal,
         Kind::Unavailable,
+        Kind::Timeout,
     ];
 
     /// The last part of the problem's `type`.
@@ -124,6 +126,12 @@ impl Kind {
                 "Unavailable",
                 "The server cannot serve this now: its database is busy, full or out of reach, or it is not set up yet. Nothing was done; try again after `Retry-After`. The server's log and `/readyz` say more.",
             ),
+            Kind::Timeout => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "timeout",
+                "Timeout",
+                "The server did not get done in time. What was asked for may have been done all the same; deleting again is harmless, and a token that was not received ends by itself.",
+            ),
         }
     }
 }
@@ -185,8 +193,7 @@ impl Problem {
     }
 
     fn with_errors(kind: Kind, errors: Vec<FieldError>) -> Self {
-        let detail =
-            errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect::<Vec<_>>().join("; ");
+        let detail = FieldError::list(&errors);
         Self { errors, ..Self::new(kind, detail) }
     }
 
@@ -247,7 +254,7 @@ impl IntoResponse for Problem {
                 let challenge = self.challenge.clone().unwrap_or(HeaderValue::from_static("Bearer"));
                 headers.insert(WWW_AUTHENTICATE, challenge);
             }
-            Kind::Unavailable | Kind::RequestTimeout => {
+            Kind::Unavailable | Kind::Timeout | Kind::RequestTimeout => {
                 headers.insert(RETRY_AFTER, RETRY_SECONDS);
             }
             _ => {}

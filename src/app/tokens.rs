@@ -23,7 +23,7 @@ pub struct IssuedToken {
 /// Why no token was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    #[error("the project may not grant access to some of these agents")]
+    #[error("{}", FieldError::list(.0))]
     Agents(Vec<FieldError>),
     #[error("the API key has just been revoked")]
     KeyRevoked,

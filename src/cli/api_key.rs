@@ -142,7 +142,7 @@ fn revoke(loaded: Loaded, id: ApiKeyId, keep_tokens: bool, json: bool) -> anyhow
     let tokens = if keep_tokens {
         "its tokens were kept".to_owned()
     } else {
-        format!("and {} live tokens", revoked.tokens)
+        format!("and {}", print::count(revoked.tokens, "live token"))
     };
     Ok(print::line(&format!("revoked API key `{id}`, {tokens}"))?)
 }

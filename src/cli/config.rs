@@ -16,9 +16,7 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: &Command, loaded: &Loaded) -> anyhow::Result<ExitCode> {
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    loaded.print_warnings();
     let file = loaded.file.as_ref().map_or_else(|| "none".to_owned(), |file| format!("`{}`", file.display()));
     match command {
         Command::Check => {

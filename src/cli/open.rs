@@ -55,6 +55,7 @@ pub(super) fn with_app<T>(
     purpose: Purpose,
     work: impl AsyncFnOnce(&App) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    loaded.print_warnings();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let app = app(loaded, purpose).await?;

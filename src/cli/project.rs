@@ -43,7 +43,7 @@ pub(super) fn run(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> 
             named(app, &name).await?;
             let agents = (!any).then_some(allow.as_slice());
             app.store.set_project_agents(&name, agents).await?;
-            let which = if any { "any agent".to_owned() } else { format!("{} agents", allow.len()) };
+            let which = if any { "any agent".to_owned() } else { print::count(allow.len() as u64, "agent") };
             Ok(print::line(&format!("keys of project `{name}` may issue tokens for {which}"))?)
         })?,
     }

@@ -66,6 +66,7 @@ pub(super) struct Create {
     /// When it ends, such as `2026-01-31T12:00:00Z`
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
+    /// The project whose token it is
     #[arg(long, default_value = "default")]
     project: String,
     /// Print JSON
@@ -75,6 +76,7 @@ pub(super) struct Create {
 
 #[derive(Args)]
 pub(super) struct List {
+    /// The project whose tokens are listed
     #[arg(long, default_value = "default")]
     project: String,
     /// Only tokens with a grant for this agent
@@ -83,8 +85,10 @@ pub(super) struct List {
     /// Which tokens
     #[arg(long, value_enum, default_value = "active")]
     status: StatusArgument,
+    /// Most tokens to list
     #[arg(long, default_value = "50")]
     limit: u32,
+    /// Tokens to pass over
     #[arg(long, default_value = "0")]
     offset: u64,
     /// Print JSON
@@ -337,7 +341,7 @@ fn revoke(loaded: Loaded, arguments: Revoke) -> anyhow::Result<()> {
     if json {
         return print::json(&json!({"revoked": revoked}));
     }
-    Ok(print::line(&format!("revoked {revoked} live tokens"))?)
+    Ok(print::line(&format!("revoked {}", print::count(revoked, "live token")))?)
 }
 
 async fn revoke_one(app: &App, token_or_id: &str) -> anyhow::Result<u64> {

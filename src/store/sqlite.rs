@@ -33,6 +33,7 @@ pub struct SqliteStore {
     connection: Arc<Mutex<WriteConnection>>,
     writer: Writer,
     health: Arc<WriterHealth>,
+    live_floor: std::sync::Mutex<Option<tokens::LiveFloor>>,
     /// Held as long as the server runs; the operating system lets go of it however it ends.
     _server_lock: Option<fs::File>,
 }
@@ -93,7 +94,8 @@ impl SqliteStore {
         let connection = Arc::new(Mutex::new(connection));
         let health = Arc::new(WriterHealth::default());
         let writer = Writer::start(batch::Committer(connection.clone()), health.clone());
-        Ok(Self { readers, connection, writer, health, _server_lock: server_lock })
+        let live_floor = std::sync::Mutex::default();
+        Ok(Self { readers, connection, writer, health, live_floor, _server_lock: server_lock })
     }
 }
 

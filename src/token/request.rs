@@ -23,6 +23,11 @@ impl FieldError {
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
+
+    /// All of them in one text.
+    pub fn list(errors: &[Self]) -> String {
+        errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// The lifetimes that a request may ask for.

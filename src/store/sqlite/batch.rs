@@ -32,10 +32,12 @@ impl Commit for Committer {
 }
 
 async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<Written>, sqlx::Error> {
-    let newest: i64 = sqlx::raw_sql("BEGIN IMMEDIATE; SELECT coalesce(max(id), 0) FROM tokens")
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
+    let newest: i64 = sqlx::raw_sql(
+        "BEGIN IMMEDIATE; SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tokens'",
+    )
+    .fetch_one(&mut *connection)
+    .await?
+    .try_get(0)?;
     let records: Vec<_> =
         batch.iter().filter_map(|write| if let Write::Issue(r) = write { Some(r) } else { None }).collect();
     let issued =

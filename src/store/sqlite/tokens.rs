@@ -1,5 +1,7 @@
 //! Records of issued tokens in SQLite.
 
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
 
 use super::SqliteStore;
@@ -13,6 +15,39 @@ use crate::token::{AgentId, Origin, TokenId, live_from};
 /// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input.
 type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
 
+/// How long the floor of live ids is used before it is looked up again.
+const LIVE_FLOOR_AGE_MILLIS: i64 = 30_000;
+
+/// What [`SqliteStore::oldest_live_id`] found, and when: `live_from` in milliseconds.
+#[derive(Clone, Copy)]
+pub(super) struct LiveFloor {
+    id: i64,
+    live_from: i64,
+}
+
+/// A page by the index of agents, newest first: `?1` project, `?2` agent, `?3` limit, `?4` offset.
+/// CROSS JOIN fixes the order: the index first, a token's row only for what passes.
+macro_rules! page {
+    ($condition:literal) => {
+        concat!(
+            "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input \
+             FROM token_agents a CROSS JOIN tokens t ON t.id = a.token_id \
+             WHERE a.project_id = ?1 AND a.agent_id = ?2",
+            $condition,
+            " ORDER BY a.token_id DESC LIMIT ?3 OFFSET ?4"
+        )
+    };
+}
+
+const ACTIVE: &str = page!(" AND a.token_id >= ?6 AND a.expires_at >= ?5 AND t.revoked_at IS NULL");
+const EXPIRED: &str = page!(" AND a.expires_at < ?5 AND t.revoked_at IS NULL");
+const ALL: &str = page!("");
+/// The same by the index of revoked tokens.
+const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input FROM tokens \
+     WHERE project_id = ?1 AND revoked_at IS NOT NULL \
+       AND EXISTS (SELECT 1 FROM token_agents a WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = tokens.id) \
+     ORDER BY id DESC LIMIT ?3 OFFSET ?4";
+
 #[async_trait]
 impl TokenStore for SqliteStore {
     async fn issue(&self, record: IssuanceRecord) -> Result<bool, StoreError> {
@@ -22,25 +57,25 @@ impl TokenStore for SqliteStore {
 
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
         let wanted = query.limit as usize;
-        // CROSS JOIN fixes the order: the index first, rows only for what passes.
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input \
-             FROM token_agents a CROSS JOIN tokens t ON t.id = a.token_id \
-             WHERE a.project_id = ?1 AND a.agent_id = ?2 \
-               AND (?3 <> 'active' OR a.expires_at >= ?4) \
-               AND (?3 <> 'expired' OR a.expires_at < ?4) \
-               AND (?3 NOT IN ('active', 'expired') OR t.revoked_at IS NULL) \
-               AND (?3 <> 'revoked' OR t.revoked_at IS NOT NULL) \
-             ORDER BY a.token_id DESC LIMIT ?5 OFFSET ?6",
-        )
-        .bind(query.project_id)
-        .bind(query.agent.as_ref().map_or("", AgentId::as_str))
-        .bind(name_of(query.status))
-        .bind(live_from(query.now).millis())
-        .bind(i64::from(query.limit) + 1)
-        .bind(i64::try_from(query.offset).unwrap_or(i64::MAX))
-        .fetch_all(&self.readers)
-        .await?;
+        let live_from = live_from(query.now).millis();
+        let sql = match query.status {
+            Status::Active => ACTIVE,
+            Status::Expired => EXPIRED,
+            Status::Revoked => REVOKED,
+            Status::All => ALL,
+        };
+        let mut select = sqlx::query_as::<_, Row>(sql)
+            .bind(query.project_id)
+            .bind(query.agent.as_ref().map_or("", AgentId::as_str))
+            .bind(i64::from(query.limit) + 1)
+            .bind(i64::try_from(query.offset).unwrap_or(i64::MAX));
+        if matches!(query.status, Status::Active | Status::Expired) {
+            select = select.bind(live_from);
+        }
+        if query.status == Status::Active {
+            select = select.bind(self.oldest_live_id(live_from).await?);
+        }
+        let rows = select.fetch_all(&self.readers).await?;
         let has_next = rows.len() > wanted;
         let tokens = rows.into_iter().take(wanted).map(stored).collect::<Result<_, _>>()?;
         Ok(Page { tokens, has_next })
@@ -103,12 +138,28 @@ impl TokenStore for SqliteStore {
     }
 }
 
-fn name_of(status: Status) -> &'static str {
-    match status {
-        Status::Active => "active",
-        Status::Expired => "expired",
-        Status::Revoked => "revoked",
-        Status::All => "all",
+impl SqliteStore {
+    /// An id that no live token is below, so that a list of live tokens stops there instead of
+    /// passing by every token of the last weeks. Looked up now and then: ids are never used twice,
+    /// so as time goes on it only rises and an old answer is right too, unless the clock was set
+    /// back.
+    async fn oldest_live_id(&self, live_from: i64) -> Result<i64, StoreError> {
+        let known = *self.live_floor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(floor) = known
+            && floor.live_from <= live_from
+            && live_from - floor.live_from < LIVE_FLOOR_AGE_MILLIS
+        {
+            return Ok(floor.id);
+        }
+        let (id,): (i64,) = sqlx::query_as(
+            "SELECT coalesce((SELECT min(id) FROM tokens WHERE expires_at >= ?), \
+                             (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'tokens'), 0)",
+        )
+        .bind(live_from)
+        .fetch_one(&self.readers)
+        .await?;
+        *self.live_floor.lock().unwrap_or_else(PoisonError::into_inner) = Some(LiveFloor { id, live_from });
+        Ok(id)
     }
 }
 

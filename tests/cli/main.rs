@@ -1,0 +1,12 @@
+//! The command line: the real binary in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod api_keys;
+mod configuration;
+mod help;
+mod projects;
+mod serving;
+mod signing_keys;
+mod tokens;
+mod workspace;

@@ -1,0 +1,463 @@
+//! The documentation says what is so: commands and samples are run as they are written, tables and
+//! snapshots equal what the code says.
+//!
+//! `UPDATE_SNAPSHOTS=1 cargo test --test docs` writes the generated files anew. The samples for SDKs
+//! need those installed by `tests/e2e/run`; after it, `cargo test --test docs -- --ignored` runs them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory, Parser};
+use hallpass::api::Kind;
+use hallpass::cli::Cli;
+use hallpass::config::Config;
+use serde_json::Value;
+
+use crate::workspace::{HALLPASS, Outcome, Server, Workspace, outcome_of};
+
+#[path = "cli/workspace.rs"]
+#[expect(dead_code, reason = "shared with the tests of the command line")]
+mod workspace;
+
+const DEFAULT_URL: &str = "http://127.0.0.1:8284";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All pages, by path from the root.
+fn pages() -> BTreeMap<String, String> {
+    let below_docs = fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    let below_docs = below_docs.map(|name| format!("docs/{}", name.to_str().unwrap()));
+    let at_root = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
+    let paths = below_docs.chain(at_root).filter(|path| path.ends_with(".md"));
+    paths.map(|path| (path.clone(), read(&path))).collect()
+}
+
+/// The fenced blocks of a page in this language, in order.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(bool, String)> = None;
+    for line in page.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(named), None) => open = Some((named == language, String::new())),
+            (Some(_), Some(_)) => {
+                let (wanted, text) = open.take().unwrap();
+                blocks.extend(wanted.then_some(text));
+            }
+            (None, Some((_, text))) => text.push_str(&format!("{line}\n")),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block isn't closed");
+    blocks
+}
+
+/// The only block of a page in this language.
+fn block(page: &str, language: &str) -> String {
+    let [block] = blocks(page, language).try_into().unwrap();
+    block
+}
+
+/// Whether a text is as it is shown, `…` standing for anything within a line. White space counts as
+/// one space, since the width of a table's columns depends on what is in it.
+fn is_as_shown(text: &str, shown: &str) -> bool {
+    let simple = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let fits = |line: &str, shown: &str| {
+        let mut parts = shown.split('…');
+        let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+        let parts: Vec<_> = parts.collect();
+        let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+        for part in between {
+            let Some((_, after)) = rest.split_once(part) else { return false };
+            rest = after;
+        }
+        rest.ends_with(last)
+    };
+    text.lines().count() == shown.lines().count()
+        && text.lines().zip(shown.lines()).all(|(line, shown)| fits(&simple(line), &simple(shown)))
+}
+
+/// Compares a generated file with what it must be, or writes it.
+fn assert_snapshot(path: &str, wanted: &str) {
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        fs::write(root().join(path), wanted).unwrap();
+    }
+    assert!(
+        read(path) == wanted,
+        "{path} is out of date: UPDATE_SNAPSHOTS=1 cargo test --test docs writes it"
+    );
+}
+
+#[test]
+fn what_is_shown_may_leave_out_what_differs_and_nothing_else() {
+    for (text, shown, fits) in [
+        ("key_1  web", "key_… web", true),
+        ("a 2026Z b", "a …Z b", true),
+        ("a 2026Z b", "a …Z c", false),
+        ("a b", "a", false),
+        ("a", "a\nb", false),
+        ("x a", "a", false),
+    ] {
+        assert_eq!(is_as_shown(text, shown), fits, "{text} / {shown}");
+    }
+}
+
+#[test]
+fn the_page_of_errors_lists_every_kind() {
+    let mut page = "# Errors\n\n\
+        Every error is a problem detail ([api.md](api.md#errors)). Its `type` is `<public URL>/errors/<name>`, which is stable and\n\
+        is also a page of the server. `detail` and `message` say what was wrong this time.\n\n\
+        | name | status | title | what it means, and what to do |\n|---|---|---|---|\n"
+        .to_owned();
+    for kind in Kind::ALL {
+        let (name, status) = (kind.name(), kind.status().as_u16());
+        page.push_str(&format!("| `{name}` | {status} | {} | {} |\n", kind.title(), kind.explanation()));
+    }
+    assert_snapshot("docs/errors.md", &page);
+}
+
+#[test]
+fn the_openapi_snapshot_is_what_the_server_says() {
+    let document = hallpass::api::openapi_document().to_pretty_json().unwrap();
+    assert_snapshot("docs/openapi.json", &format!("{document}\n"));
+}
+
+#[test]
+fn the_page_of_settings_lists_every_key_with_its_default() {
+    let example: toml::Table = read("config.example.toml").parse().unwrap();
+    let settings = example.iter().flat_map(|(section, keys)| {
+        let keys = keys.as_table().unwrap().iter();
+        keys.map(move |(key, default)| (format!("{section}.{key}"), default.as_str().unwrap().to_owned()))
+    });
+    let page = read("docs/configuration.md");
+    // A row is "| `key` | `default` | meaning |"; the keys of settings have a dot.
+    let rows = page.lines().filter_map(|line| {
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` | `")?;
+        let (default, _) = rest.split_once("` | ")?;
+        key.contains('.').then(|| (key.to_owned(), default.to_owned()))
+    });
+    assert_eq!(rows.collect::<BTreeMap<_, _>>(), settings.collect());
+}
+
+#[test]
+fn variables_that_pages_name_are_settings() {
+    let known: BTreeSet<_> = toml::Table::try_from(Config::default())
+        .unwrap()
+        .iter()
+        .flat_map(|(section, keys)| {
+            let keys: Vec<_> = keys.as_table().unwrap().keys().collect();
+            keys.into_iter()
+                .map(|key| format!("HALLPASS_{section}__{key}").to_uppercase())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    for (path, page) in pages() {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        for (start, _) in page.match_indices("HALLPASS_") {
+            let name = page[start..].split(|c| !is_name(c)).next().unwrap();
+            assert!(!name.contains("__") || known.contains(name), "{path}: {name}");
+        }
+    }
+}
+
+/// What a link to one of a page's headings says after its `#`.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings =
+        page.lines().filter_map(|line| line.strip_prefix('#')).map(|line| line.trim_start_matches('#'));
+    let kept = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    let anchor = |heading: &str| heading.trim().to_lowercase().replace(|c| !kept(c), "").replace(' ', "-");
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_relative_link_points_at_a_file_and_a_heading_of_it() {
+    for (path, page) in pages() {
+        let folder = Path::new(&path).parent().unwrap();
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if target.contains("://") {
+                continue;
+            }
+            let target =
+                if target.is_empty() { root().join(&path) } else { root().join(folder).join(target) };
+            assert!(target.exists(), "{path}: {link}");
+            let known = anchor.is_empty() || anchors(&fs::read_to_string(target).unwrap()).contains(anchor);
+            assert!(known, "{path}: {link}");
+        }
+    }
+}
+
+mod commands {
+    use super::*;
+
+    /// The page's sections, by the words after `## hallpass`.
+    fn sections(page: &str) -> BTreeMap<String, String> {
+        let sections = page.split("\n## hallpass ").skip(1).map(|section| section.split_once('\n').unwrap());
+        sections.map(|(heading, text)| (heading.to_owned(), text.to_owned())).collect()
+    }
+
+    /// Every command that does something, by its words.
+    fn leaves(words: &str, command: &clap::Command, all: &mut BTreeMap<String, clap::Command>) {
+        for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
+            let words = format!("{words} {}", command.get_name()).trim_start().to_owned();
+            match command.has_subcommands() {
+                true => leaves(&words, command, all),
+                false => drop(all.insert(words, command.clone())),
+            }
+        }
+    }
+
+    #[test]
+    fn each_has_a_section_that_names_its_options_and_no_others() {
+        let mut cli = Cli::command();
+        cli.build();
+        let mut commands = BTreeMap::new();
+        leaves("", &cli, &mut commands);
+        let sections = sections(&read("docs/cli.md"));
+        assert!(sections.keys().eq(commands.keys()), "{:?} / {:?}", sections.keys(), commands.keys());
+        for (words, command) in commands {
+            let global = ["config", "help"];
+            let options = command.get_arguments().filter_map(clap::Arg::get_long);
+            let options: BTreeSet<_> = options.filter(|option| !global.contains(option)).collect();
+            // What examples show counts too, but for other commands in a pipe.
+            let is_name = |c: char| c.is_ascii_lowercase() || c == '-';
+            let prose = sections[&words].split("```").step_by(2).collect::<String>();
+            let named = prose.split("`--").skip(1).map(|rest| rest.split(|c| !is_name(c)).next().unwrap());
+            assert_eq!(named.collect::<BTreeSet<_>>(), options, "{words}");
+        }
+    }
+
+    #[test]
+    fn those_that_pages_name_exist() {
+        use clap::error::ErrorKind;
+
+        let mut count = 0;
+        for (path, page) in pages() {
+            for command in page.split("`hallpass ").skip(1).map(|rest| rest.split('`').next().unwrap()) {
+                let words = command.split_whitespace().filter(|word| *word != "…");
+                let parsed = Cli::try_parse_from(std::iter::once("hallpass").chain(words));
+                // A command may be named without its arguments, and a group of commands by itself.
+                let exists = parsed.err().is_none_or(|error| {
+                    matches!(
+                        error.kind(),
+                        ErrorKind::MissingRequiredArgument
+                            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                            | ErrorKind::DisplayVersion
+                    )
+                });
+                assert!(exists, "{path}: hallpass {command}");
+                count += 1;
+            }
+        }
+        assert!(count > 20, "the pages were not read: {count} commands");
+    }
+
+    #[test]
+    fn the_examples_print_what_is_shown() {
+        let workspace = Workspace::new();
+        let examples = blocks(&read("docs/cli.md"), "console").concat();
+        for example in examples.strip_prefix("$ ").unwrap().split("\n$ ") {
+            let (command, shown) = example.split_once('\n').unwrap();
+            let mut bash = workspace.program("bash");
+            let path = Path::new(HALLPASS).parent().unwrap().to_str().unwrap();
+            let path = format!("{path}:{}", std::env::var("PATH").unwrap());
+            bash.env("PATH", path).args(["-c", &format!("{{ {command}; }} 2>&1")]);
+            let printed = outcome_of(bash, "").stdout;
+            assert!(is_as_shown(&printed, shown), "$ {command}\n{printed}\nand not\n{shown}");
+        }
+    }
+}
+
+/// Runs a block of the README in bash, where `cargo run` is the binary under test.
+fn run_as_written(workspace: &Workspace, script: &str, variables: &[(&str, &str)]) -> Outcome {
+    const CARGO: &str = r#"
+        cargo() {
+            [[ $1 == run && $2 == --release ]] && shift 2 || return 90
+            [[ $1 == --quiet ]] && shift
+            [[ $1 == -- ]] && shift || return 91
+            "$UNDER_TEST" "$@"
+        }
+    "#;
+    let mut bash = workspace.program("bash");
+    bash.args(["-euo", "pipefail", "-c", &format!("{CARGO}\n{script}")]).env("UNDER_TEST", HALLPASS);
+    bash.envs(variables.iter().copied());
+    outcome_of(bash, "")
+}
+
+fn url_of(server: &Server) -> String {
+    format!("http://{}", server.address)
+}
+
+/// A server, and an API key made as the README says.
+fn begin_as_written(workspace: &Workspace) -> (Server, String) {
+    let page = read("README.md");
+    let [serve, _docker, variables, _curl] = blocks(&page, "sh").try_into().unwrap();
+    assert_eq!(serve, "cargo run --release -- serve\n");
+    let server = workspace.serve(&[]);
+
+    let script = format!("{variables}\necho \"$LETTA_API_KEY $LETTA_BASE_URL\"");
+    let set = run_as_written(workspace, &script, &[]).expect_ok();
+    let (key, url) = set.trim_end().split_once(' ').unwrap();
+    assert_eq!(url, format!("http://{}", Config::default().server.listen));
+    assert_eq!(url, DEFAULT_URL);
+    server.wait_for(key);
+    (server, key.to_owned())
+}
+
+#[test]
+fn the_readmes_commands_lead_to_a_token() {
+    let workspace = Workspace::new();
+    let page = read("README.md");
+    let (server, key) = begin_as_written(&workspace);
+    let curl = blocks(&page, "sh").pop().unwrap();
+    let variables = [("LETTA_API_KEY", key.as_str()), ("LETTA_BASE_URL", &url_of(&server))];
+    let answer = run_as_written(&workspace, &curl, &variables).expect_ok();
+    let packed = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(is_as_shown(&packed(&answer), &packed(&block(&page, "json"))), "{answer}");
+
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    workspace.run(&["token", "verify", answer["token"].as_str().unwrap()]).expect_code(0);
+}
+
+#[test]
+fn the_readmes_container_commands_agree_with_the_dockerfile() {
+    let dockerfile = read("Dockerfile");
+    let has = |line: &str| assert!(dockerfile.lines().any(|found| found == line), "{line}");
+    has("EXPOSE 8284");
+    has("VOLUME /data");
+    has("ENTRYPOINT [\"/hallpass\"]");
+    let page = read("README.md");
+    let lines: Vec<_> = blocks(&page, "sh")[1].lines().map(str::to_owned).collect();
+    assert_eq!(lines[0], "docker build -t hallpass .");
+    assert!(lines[1].starts_with("docker run ") && lines[1].ends_with(" hallpass"), "{}", lines[1]);
+    assert!(lines[1].contains(" -p 127.0.0.1:8284:8284 ") && lines[1].contains(":/data "), "{}", lines[1]);
+    let arguments = lines[2].strip_prefix("docker exec hallpass /hallpass ").unwrap();
+    assert_eq!(lines.len(), 3);
+    Workspace::new().ok(&arguments.split(' ').collect::<Vec<_>>());
+}
+
+/// The samples, run with the packages that `tests/e2e/run` installs.
+mod samples {
+    use super::*;
+
+    fn installed(path: &str) -> PathBuf {
+        let path = root().join("tests/e2e").join(path);
+        assert!(path.exists(), "{} is missing: run tests/e2e/run first", path.display());
+        path
+    }
+
+    fn python(
+        workspace: &Workspace,
+        script: &str,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> Outcome {
+        workspace.write("sample.py", script);
+        let mut python = workspace.program(installed(".venv-current/bin/python").to_str().unwrap());
+        python.arg("sample.py").args(arguments).envs(variables.iter().copied());
+        outcome_of(python, "")
+    }
+
+    fn node(workspace: &Workspace, script: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+        let packages = workspace.path().join("node_modules");
+        if !packages.exists() {
+            fs::create_dir_all(packages.join("@letta-ai")).unwrap();
+            symlink(installed("node_modules/letta-current"), packages.join("@letta-ai/letta-client"))
+                .unwrap();
+            symlink(installed("node_modules/jose"), packages.join("jose")).unwrap();
+        }
+        workspace.write("sample.mjs", script);
+        let mut node = workspace.program("node");
+        node.arg("sample.mjs").args(arguments).envs(variables.iter().copied());
+        outcome_of(node, "")
+    }
+
+    /// The sample prints the token it made, finds it in the list and deletes it.
+    fn assert_made_and_deleted(workspace: &Workspace, sample: Outcome) {
+        let printed = sample.expect_ok();
+        let lines: Vec<_> = printed.lines().collect();
+        assert_eq!(lines[1..], ["1 live"], "{printed}");
+        let said = workspace.run(&["token", "verify", lines[0].split(' ').next().unwrap()]).expect_code(1);
+        assert!(said.stdout.starts_with("not good: it was revoked"), "{said:?}");
+    }
+
+    #[test]
+    #[ignore = "needs the packages that tests/e2e/run installs"]
+    fn the_sdks_samples_make_list_and_delete_a_token() {
+        let workspace = Workspace::new();
+        let page = read("README.md");
+        let (server, key) = begin_as_written(&workspace);
+        let url = url_of(&server);
+        let variables = [("LETTA_API_KEY", key.as_str()), ("LETTA_BASE_URL", &url)];
+        assert_made_and_deleted(&workspace, python(&workspace, &block(&page, "python"), &[], &variables));
+        assert_made_and_deleted(&workspace, node(&workspace, &block(&page, "ts"), &[], &variables));
+    }
+
+    #[test]
+    #[ignore = "needs the packages that tests/e2e/run installs"]
+    fn the_verifiers_take_a_good_token_and_refuse_what_they_must() {
+        let workspace = Workspace::new();
+        let server = workspace.serve(&[]);
+        let at_server = |sample: String| {
+            assert!(sample.contains(DEFAULT_URL));
+            sample.replace(DEFAULT_URL, &url_of(&server))
+        };
+        let page = read("docs/tokens.md");
+        let in_python = format!(
+            "import sys\n{}\nprint(verify(*sys.argv[1:])['origin'])\n",
+            at_server(block(&page, "python"))
+        );
+        let call = "console.log((await verify(...process.argv.slice(2))).origin);";
+        let in_js = format!("{}\n{call}\n", at_server(block(&page, "js")));
+        let call = "const policy = await verify(...process.argv.slice(2)); console.log(policy.data[0].id);";
+        let in_readme = format!("{}\n{call}\n", at_server(block(&read("README.md"), "js")));
+
+        let origin = "https://app.example.com";
+        let token = workspace.token(&[]);
+        let altered = workspace.token(&["--access", "write_agent"]);
+        let altered = format!("{}x", altered.trim_end_matches(|c| c != '.'));
+        let wanted =
+            |token: &str, origin: &str| [token, origin, "agent-1", "read_messages"].map(str::to_owned);
+        let good = wanted(&token, origin);
+        let mut of_another_agent = good.clone();
+        of_another_agent[2] = "agent-2".to_owned();
+        let mut too_much = good.clone();
+        too_much[3] = "write_agent".to_owned();
+        let run = |arguments: &[String; 4]| {
+            let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+            [
+                python(&workspace, &in_python, &arguments, &[]),
+                node(&workspace, &in_js, &arguments, &[]),
+                node(&workspace, &in_readme, &arguments[..2], &[]),
+            ]
+        };
+        let printed = run(&good).map(Outcome::expect_ok);
+        assert_eq!(printed.map(|text| text.trim_end().to_owned()), [origin, origin, "agent-1"]);
+        for arguments in [of_another_agent, too_much] {
+            // The README's leaves what the token grants to its caller.
+            let [python, js, _] = run(&arguments);
+            for outcome in [python, js] {
+                let outcome = outcome.expect_code(1);
+                assert!(outcome.stderr.contains("not granted"), "{outcome:?}");
+            }
+        }
+        for (arguments, why) in [
+            (wanted(&token, "https://evil.example"), "another origin"),
+            (wanted(&altered, origin), "ignature"),
+        ] {
+            for outcome in run(&arguments) {
+                let outcome = outcome.expect_code(1);
+                assert!(outcome.stderr.contains(why), "{outcome:?}");
+            }
+        }
+    }
+}
