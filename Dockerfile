@@ -25,7 +25,7 @@ RUN touch src/main.rs src/lib.rs \
 
 FROM scratch
 LABEL org.opencontainers.image.title="Hallpass" \
-      org.opencontainers.image.description="Issues and enforces short-lived client-side access tokens for Letta agents" \
+      org.opencontainers.image.description="Issues, lists, introspects and revokes short-lived client-side access tokens for Letta agents" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 COPY LICENSE /LICENSE

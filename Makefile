@@ -13,16 +13,16 @@ run: ## start the server on 127.0.0.1:8284, with its database in this folder
 	cargo run --locked --release -- serve
 
 test: ## everything that must pass, the cheapest first
-	@tests/run tools $(lint_steps) build rust doctest e2e fuzz container
+	@tests/run tools $(lint_steps) build rust doctest e2e samples fuzz container
 
 test-rust: ## unit, property and HTTP tests
 	@tests/run tools build rust doctest
 
-test-e2e: ## the real SDKs against the real binary
-	@tests/run tools build e2e
+test-e2e: ## the real SDKs, and the documentation's samples for them, against the real binary
+	@tests/run tools build e2e samples
 
 test-container: ## build the image and run it (needs root)
-	@tests/run container
+	tests/container
 
 fuzz: ## fuzz each target for a while: RUNS=1000000 TARGETS="expiry"
 	tests/fuzz $(or $(RUNS),1000000) $(TARGETS)

@@ -20,9 +20,8 @@ pub const EXPIRY_LEEWAY: Duration = Duration::from_secs(5);
 /// How far beyond the longest lifetime an `expires_at` may lie, for a backend whose clock is ahead.
 pub const SKEW_AHEAD: Duration = Duration::from_secs(60);
 
-/// A date alone, and its length.
+/// A date alone.
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
-const DATE_BYTES: usize = "2026-01-31".len();
 
 /// Longest text read as a time; every form fits, and nothing longer is parsed.
 const MOST_BYTES: usize = 64;
@@ -91,13 +90,12 @@ pub fn parse_time(text: &str) -> Result<Timestamp, String> {
     if text.len() > MOST_BYTES || !text.is_ascii() {
         return Err(wrong());
     }
-    let at = if text.len() <= DATE_BYTES {
-        Date::parse(text, DATE).map(|date| PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc())
-    } else {
-        let spaceless = text.replacen(' ', "T", 1);
-        OffsetDateTime::parse(&spaceless, &Rfc3339).or_else(|_| {
-            PrimitiveDateTime::parse(&spaceless, &Iso8601::DEFAULT).map(PrimitiveDateTime::assume_utc)
-        })
+    let spaceless = text.replacen(' ', "T", 1);
+    let at = match spaceless.split_once(['T', 't']) {
+        None => Date::parse(text, DATE).map(|date| PrimitiveDateTime::new(date, Time::MIDNIGHT).assume_utc()),
+        // The parser for times without an offset passes over one that it sees: it must see none.
+        Some((_, time)) if time.contains(['+', '-', 'Z', 'z']) => OffsetDateTime::parse(&spaceless, &Rfc3339),
+        Some(_) => PrimitiveDateTime::parse(&spaceless, &Iso8601::DEFAULT).map(PrimitiveDateTime::assume_utc),
     }
     .map_err(|_| wrong())?;
     i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000))
@@ -152,6 +150,10 @@ mod tests {
             "2026-01-31T25:00:00Z",
             "+5m",
             "2026-01-31T12:00:60Z",
+            "2026-01-31T12:00:00+0200",
+            "2026-01-31T12:00:00+02",
+            "2026-01-31T12:00+02:00x",
+            "2026-01-31T12:00:00-13",
             "2026-01-31T12:00:60",
             "2026-W05-6",
             "2026-031",

@@ -73,8 +73,8 @@ async fn projects_never_see_each_others_tokens() {
     let theirs = token_of(&other.issue("agent-1").await);
     assert_eq!(claims(&theirs)["sub"], "other");
     for path in [TOKENS.to_owned(), format!("{TOKENS}?agentId=agent-1"), format!("{TOKENS}?status=all")] {
-        assert_eq!(tokens(&client.get(&path).await.json()), [mine.clone()]);
-        assert_eq!(tokens(&other.get(&path).await.json()), [theirs.clone()]);
+        assert_eq!(tokens(&client.get(&path).await.json()), std::slice::from_ref(&mine));
+        assert_eq!(tokens(&other.get(&path).await.json()), std::slice::from_ref(&theirs));
     }
 }
 
@@ -89,7 +89,7 @@ async fn the_status_chooses_and_only_live_tokens_are_signed_again() {
 
     let of = async |status: &str| tokens(&client.get(&format!("{TOKENS}?status={status}")).await.json());
     let jti = |token: &str| claims(token)["jti"].as_str().unwrap().to_owned();
-    assert_eq!(of("active").await, [live.clone()]);
+    assert_eq!(of("active").await, std::slice::from_ref(&live));
     assert_eq!(of("expired").await, [jti(&expired)]);
     assert_eq!(of("revoked").await, [jti(&revoked)]);
     assert_eq!(of("all").await, [live.clone(), jti(&revoked), jti(&expired)]);
@@ -101,7 +101,7 @@ async fn a_token_is_listed_until_five_seconds_past_its_exp() {
     let (server, client) = Server::start().await;
     let token = token_of(&client.issue("agent-1").await);
     server.clock.set(noon().after(Duration::from_millis(304_999)));
-    assert_eq!(tokens(&client.get(TOKENS).await.json()), [token.clone()]);
+    assert_eq!(tokens(&client.get(TOKENS).await.json()), std::slice::from_ref(&token));
     assert!(client.is_active(&token).await);
     server.clock.set(noon().after(Duration::from_secs(305)));
     assert!(tokens(&client.get(TOKENS).await.json()).is_empty());
