@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""The benchmark: how fast tokens are issued, and how cost grows with the number of records.
+
+    bench/run.py                 issuing, beside three other servers; the ratios against their goals
+    bench/run.py slow-sync       issuing on a disk that takes a millisecond longer a sync
+    bench/run.py growth          issuing, listing and deleting at 1 thousand, 100 thousand and 3 million records
+
+It needs wrk, and node with npm for the Express peer. Absolute figures drift from machine to machine and from hour to
+hour; the targets run in turn, so that the ratios hold. Every sample goes to bench/results/.
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+
+import growth
+import harness
+import issuing
+
+
+def numbers(text):
+    return [int(part.replace("_", "")) for part in text.split(",")]
+
+
+COMMANDS = {"issue": issuing.run, "slow-sync": issuing.run_slow_sync, "growth": growth.run}
+
+
+def arguments():
+    release = harness.ROOT / "target" / "release"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("command", nargs="?", choices=COMMANDS, default="issue", help="what to measure (%(default)s)")
+    add("--rounds", type=int, default=3, help="rounds, of which the medians are printed (%(default)s)")
+    add("--seconds", type=int, default=5, help="length of one run of wrk (%(default)s)")
+    add("--warmup", type=int, default=3, help="seconds for each target before the first round (%(default)s)")
+    add("--connections", type=numbers, default=issuing.CONNECTIONS, help="of `issue`, as in 1,16,64,256")
+    add("--targets", default="a,b,c,d", help="of `issue`. a: hallpass, b: no store, c: echo, d: express")
+    add("--agents", type=int, default=issuing.AGENTS, help="agents that tokens are issued for (%(default)s)")
+    add("--sizes", type=numbers, default=growth.SIZES, help="of `growth`, as in 1_000,100_000,3_000_000")
+    add("--sync-delay-us", type=int, default=1000, help="of `slow-sync`, added to each sync (%(default)s)")
+    add("--server-core", type=int, default=0, help="the core of the servers (%(default)s)")
+    add("--load-core", type=int, default=1, help="the core of wrk (%(default)s)")
+    add("--binary", type=pathlib.Path, default=release / "hallpass")
+    add("--bench-server", type=pathlib.Path, default=release / "examples" / "bench-server")
+    add("--keep", action="store_true", help="keep the databases and logs")
+
+    options = parser.parse_args()
+    options.binary, options.bench_server = options.binary.resolve(), options.bench_server.resolve()
+    options.cores = harness.Cores(options.server_core, options.load_core)
+    return options
+
+
+def main():
+    options = arguments()
+    available = os.sched_getaffinity(0)
+    if options.server_core == options.load_core or not {options.server_core, options.load_core} <= available:
+        raise harness.BenchError(f"two different cores are needed; there are {sorted(available)}")
+    os.sched_setaffinity(0, {options.load_core})  # This script must not take from the server's core either.
+    COMMANDS[options.command](options)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except harness.BenchError as error:
+        sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
