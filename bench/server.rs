@@ -53,6 +53,10 @@ impl TokenStore for NoStore {
         Ok(0)
     }
 
+    async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     async fn prune(&self, _cutoff: Timestamp, _limit: u32) -> Result<u64, StoreError> {
         Ok(0)
     }

@@ -15,7 +15,8 @@ pub use self::keys::{ProjectName, RevokedKey};
 pub use self::tokens::{IssueError, IssuedToken, ListedPage, ListedToken};
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{
-    Algorithm, ApiKey, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError, RotationError,
+    Algorithm, ApiKey, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError,
+    RotationError, RowSealer,
 };
 use crate::store::{Store, StoreError, Versions};
 use crate::token::Limits;
@@ -60,6 +61,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     pub settings: Settings,
     master: MasterKey,
+    /// Vouches for what is read from the database.
+    sealer: Arc<RowSealer>,
     static_key: Option<Zeroizing<String>>,
     ring: RwLock<Arc<KeyRing>>,
     api_keys: RwLock<Arc<ApiKeys>>,
@@ -82,12 +85,15 @@ impl App {
         upkeep::ensure_ring(&*store, &settings, &master, clock.now()).await?;
         let seen = store.versions().await?;
         let ring = upkeep::read_ring(&*store, &settings, &master).await?;
-        let api_keys = upkeep::read_api_keys(&*store, static_key.as_ref().map(|key| key.as_str())).await?;
+        let sealer = Arc::new(RowSealer::new(&master));
+        let api_keys =
+            upkeep::read_api_keys(&*store, &sealer, static_key.as_ref().map(|key| key.as_str())).await?;
         Ok(Self {
             clock,
             store,
             settings,
             master,
+            sealer,
             static_key,
             ring: RwLock::new(Arc::new(ring)),
             api_keys: RwLock::new(Arc::new(api_keys)),

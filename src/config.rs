@@ -264,9 +264,10 @@ fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, Table)>, ConfigErr
 
 fn read_secret(variable: &str, path: &str) -> Result<Zeroizing<String>, ConfigError> {
     let text = fs::read_to_string(path).map_err(|error| {
+        // Not the path: who confuses the two variables has put the secret itself there.
         ConfigError::new(
             format!("environment variable `{variable}`"),
-            format!("the file `{path}` cannot be read: {error}"),
+            format!("the file that it names cannot be read: {error}"),
         )
     })?;
     let text = Zeroizing::new(text);
@@ -356,9 +357,12 @@ impl Config {
                 format!("must be at most `366d`: these are short-lived tokens; got `{got}`"),
             ));
         }
-        if !(1 << 10..=32 << 10).contains(&tokens.max_bytes) {
+        if !(1 << 10..=16 << 10).contains(&tokens.max_bytes) {
             let got = units::show_size(tokens.max_bytes);
-            return Err(("tokens.max_bytes", format!("must be between `1KiB` and `32KiB`, got `{got}`")));
+            return Err((
+                "tokens.max_bytes",
+                format!("must be between `1KiB` and `16KiB`, to fit into the head of a request, got `{got}`"),
+            ));
         }
         if self.database.retention > days(3660) {
             return Err(("database.retention", "must be at most `3660d`".to_owned()));
@@ -387,6 +391,9 @@ fn check_public_url(text: &str) -> Result<(), String> {
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             "it has a user name or password".to_owned()
+        }
+        Ok(_) if !text.bytes().all(|c| c.is_ascii_graphic()) => {
+            "it holds a space or something not ASCII".to_owned()
         }
         Ok(_) if text.ends_with('/') => "it ends in `/`".to_owned(),
         Ok(_) => return Ok(()),

@@ -4,6 +4,7 @@
 mod api_key;
 mod master;
 mod ring;
+mod seal;
 mod sealed;
 mod signing;
 
@@ -12,6 +13,7 @@ pub use master::{MasterKey, MasterKeyError, MasterKeySource};
 pub use ring::{
     JWKS_MAX_AGE, KeyRing, KeyState, RingError, RingKey, RotationError, Verified, VerifyError, jwks_etag,
 };
+pub use seal::{RowSeal, RowSealer, SealedRow};
 pub use sealed::{SealError, SealedKey};
 pub use signing::{Algorithm, SigningError, SigningKey};
 

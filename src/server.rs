@@ -13,22 +13,29 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::app::App;
 
 /// Connections served at a time; more of them wait to be accepted.
-const MOST_CONNECTIONS: usize = 8192;
+const MOST_CONNECTIONS: usize = 4096;
 
 /// Longest time for a request's head to arrive, and for a connection to stay idle: longer than
 /// reverse proxies keep theirs (nginx: 60 s), so that it is they who close.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// Longest head of a request. A token travels in one, in the path when it is deleted.
-const MOST_HEAD_BYTES: usize = 64 << 10;
+const MOST_HEAD_BYTES: usize = 32 << 10;
 
 /// How long open requests may take to finish once the server is told to stop; orchestrators kill
 /// after 10 s, and the writer needs some of that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How long the database may take to close after that.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client may leave an answer unread before its connection is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pause after a failure to accept, such as too many open files: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -39,10 +46,16 @@ pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output 
     let duties = duties::start(&app);
     serve(listener, crate::api::router(app.clone()), stop).await;
     drop(duties);
-    if let Err(error) = app.note_api_key_uses().await {
-        tracing::warn!(%error, "the last uses of API keys could not be written down");
+    let close = async {
+        if let Err(error) = app.note_api_key_uses().await {
+            tracing::warn!(%error, "the last uses of API keys could not be written down");
+        }
+        app.store.close().await;
+    };
+    // Whoever holds the database's lock doesn't hold up the stop: what was acknowledged is durable.
+    if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+        tracing::warn!("the database could not be closed in time; what was acknowledged is kept");
     }
-    app.store.close().await;
 }
 
 /// Serves a router until `stop` is done and open requests have finished.
@@ -51,25 +64,37 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_header_size(MOST_HEAD_BYTES);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MOST_HEAD_BYTES)
+        .max_buf_size(MOST_HEAD_BYTES + (8 << 10));
 
+    let mut refuses = false;
     tokio::pin!(stop);
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let next = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             () = &mut stop => break,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
+                if !std::mem::replace(&mut refuses, true) {
+                    tracing::warn!(%error, "cannot accept connections; tried again until it works");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let connection = http.serve_connection(TokioIo::new(without_delay(stream)), service.clone());
+        if std::mem::take(&mut refuses) {
+            tracing::info!("accepts connections again");
+        }
+        let connection = http.serve_connection(TokioIo::new(Box::pin(bounded(stream))), service.clone());
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             // A client that breaks off or sends no HTTP is its own affair.
@@ -93,10 +118,13 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Answers are small: waiting to fill a packet only delays them.
-fn without_delay(stream: TcpStream) -> TcpStream {
+/// Answers are small: waiting to fill a packet only delays them. A client that doesn't read them
+/// holds a place and memory, so it may do that only for a while.
+fn bounded(stream: TcpStream) -> TimeoutStream<TcpStream> {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     stream
 }

@@ -10,7 +10,7 @@ pub use self::migrate::MigrateError;
 pub use self::sqlite::{OpenError, SqliteStore, database_path};
 pub use self::writer::{QUEUE_LENGTH, Write, Writer, WriterHealth, Written};
 use crate::clock::Timestamp;
-use crate::keys::{ApiKeyHash, ApiKeyId, Project, SealedKey};
+use crate::keys::{ApiKeyHash, ApiKeyId, Project, RowSeal, SealedKey, SealedRow};
 use crate::token::{AgentId, Origin, TokenId};
 
 /// Everything that is kept for a token that is about to be handed out.
@@ -24,6 +24,7 @@ pub struct IssuanceRecord {
     pub expires_at: Timestamp,
     /// The exact JWS signing input; the signature is not kept.
     pub signing_input: String,
+    pub seal: RowSeal,
 }
 
 /// A record as it is read back.
@@ -35,6 +36,18 @@ pub struct StoredToken {
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
     pub signing_input: String,
+    pub seal: RowSeal,
+}
+
+impl StoredToken {
+    /// What the seal vouches for.
+    pub fn sealed_row(&self) -> SealedRow<'_> {
+        SealedRow::Token {
+            project_id: self.project_id,
+            expires_at: self.expires_at.millis(),
+            signing_input: &self.signing_input,
+        }
+    }
 }
 
 /// Which tokens a list holds.
@@ -95,6 +108,15 @@ pub struct ApiKeyRecord {
     pub hash: ApiKeyHash,
     pub gateway: bool,
     pub created_at: Timestamp,
+    pub seal: RowSeal,
+}
+
+impl ApiKeyRecord {
+    /// What the seal vouches for.
+    pub fn sealed_row(&self) -> SealedRow<'_> {
+        let Self { id, project_id, gateway, hash, .. } = self;
+        SealedRow::ApiKey { id: &id.0, project_id: *project_id, gateway: *gateway, hash: hash.as_bytes() }
+    }
 }
 
 /// An API key as it is read back.
@@ -147,11 +169,15 @@ pub trait TokenStore: Send + Sync {
     async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError>;
 
     /// Revokes a project's token; when this returns, that is durable. `false`: the project has no
-    /// such record. Revoking again, or what is over, changes nothing and is `true`.
+    /// such record. Revoking again keeps the first time; what is over can be revoked too, and stays so
+    /// if the clock is set back.
     async fn revoke(&self, project_id: i64, jti: TokenId, now: Timestamp) -> Result<bool, StoreError>;
 
     /// Revokes every live token that fits, in one transaction, and says how many.
     async fn revoke_where(&self, filter: &RevokeFilter, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// When the last of all tokens ends.
+    async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// Removes at most `limit` records that expired before `cutoff`, and says how many.
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError>;

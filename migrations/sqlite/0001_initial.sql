@@ -9,12 +9,14 @@ CREATE TABLE projects (
 
 INSERT INTO projects (id, name, created_at) VALUES (1, 'default', 0);
 
+-- `seal` proves that a holder of the master key wrote the row: nobody adds a key by writing here.
 CREATE TABLE api_keys (
     id TEXT PRIMARY KEY,
     project_id INTEGER NOT NULL REFERENCES projects (id),
     name TEXT NOT NULL,
     hash BLOB NOT NULL UNIQUE,
     gateway INTEGER NOT NULL,
+    seal BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     last_used_at INTEGER,
     revoked_at INTEGER
@@ -33,7 +35,8 @@ CREATE TABLE signing_keys (
 
 -- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
 -- order of issue and never used twice, `expires_at` and `revoked_at` are milliseconds since the Unix epoch, `agents` is a
--- JSON array of the agents that the policy names.
+-- JSON array of the agents that the policy names, `seal` proves that a holder of the master key wrote
+-- what is signed again for lists.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     jti BLOB NOT NULL UNIQUE,
@@ -43,7 +46,8 @@ CREATE TABLE tokens (
     agents TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
-    signing_input TEXT NOT NULL
+    signing_input TEXT NOT NULL,
+    seal BLOB NOT NULL
 ) STRICT;
 
 -- For revoking what is live and for removing what is long over.
@@ -52,9 +56,11 @@ CREATE INDEX tokens_by_expiry ON tokens (expires_at);
 -- For listing what was revoked; only what was costs anything.
 CREATE INDEX tokens_revoked ON tokens (project_id, id) WHERE revoked_at IS NOT NULL;
 
--- For listing, newest first, at a cost that depends on the page. The empty agent stands for the
--- whole project. `expires_at` is here so that tokens that are over are passed by without a look at
+-- For listing, newest first, at a cost that depends on the page: a project's tokens, and those for
+-- one agent. `expires_at` is in both so that tokens that are over are passed by without a look at
 -- their row.
+CREATE INDEX tokens_by_project ON tokens (project_id, id, expires_at);
+
 CREATE TABLE token_agents (
     project_id INTEGER NOT NULL,
     agent_id TEXT NOT NULL,
@@ -63,17 +69,9 @@ CREATE TABLE token_agents (
     PRIMARY KEY (project_id, agent_id, token_id)
 ) STRICT, WITHOUT ROWID;
 
--- Entries come and go with their token. Triggers do that in the statement that inserts or deletes
--- many tokens at once; SQLite finds no good plan for deleting many entries by all three columns.
-CREATE TRIGGER token_issued AFTER INSERT ON tokens BEGIN
-    INSERT INTO token_agents (project_id, agent_id, token_id, expires_at)
-    VALUES (new.project_id, '', new.id, new.expires_at);
-    INSERT INTO token_agents (project_id, agent_id, token_id, expires_at)
-    SELECT DISTINCT new.project_id, value, new.id, new.expires_at FROM json_each(new.agents);
-END;
-
+-- Entries go with their token, in the statement that removes many at once; SQLite finds no good plan
+-- for deleting many entries by all three columns.
 CREATE TRIGGER token_removed AFTER DELETE ON tokens BEGIN
-    DELETE FROM token_agents WHERE project_id = old.project_id AND agent_id = '' AND token_id = old.id;
     DELETE FROM token_agents
     WHERE project_id = old.project_id
       AND agent_id IN (SELECT value FROM json_each(old.agents))
@@ -86,4 +84,16 @@ CREATE TABLE versions (
     version INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO versions (name, version) VALUES ('api_keys', 0), ('signing_keys', 0), ('write_probe', 0);
+INSERT INTO versions (name, version) VALUES ('api_keys', 0), ('signing_keys', 0);
+
+-- Written to learn whether writing works. It takes more room than a token, or on a nearly full disk
+-- it would seem to work where no token can be issued.
+CREATE TABLE write_probe (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    filler BLOB NOT NULL
+) STRICT;
+
+INSERT INTO write_probe (id, filler) VALUES (1, zeroblob(32768));
+
+-- What tells this database from another application's: `hall` in ASCII.
+PRAGMA application_id = 0x68616c6c;

@@ -223,7 +223,7 @@ fn parse_list(query: &str, project_id: i64, now: Timestamp) -> Result<ListQuery,
         }
         seen.push(name.into_owned());
     }
-    if errors.is_empty() { Ok(list) } else { Err(errors) }
+    if errors.is_empty() { Ok(list) } else { Err(FieldError::cut(errors)) }
 }
 
 /// A whole number. Letta's SDKs have floating-point types here, so `10.0` is ten.

@@ -1,7 +1,7 @@
 //! Making and revoking API keys, and turning the ring of signing keys.
 
 use super::{App, AppError, upkeep};
-use crate::keys::{ApiKeyHash, ApiKeyId, KeyRing, NewApiKey, Project};
+use crate::keys::{ApiKeyHash, ApiKeyId, KeyRing, NewApiKey, Project, SealedRow};
 use crate::store::{ApiKeyRecord, StoreError};
 use crate::token::quote;
 
@@ -47,13 +47,16 @@ impl App {
         let now = self.now();
         let project = self.store.ensure_project(project.as_str(), now).await?;
         let key = NewApiKey::generate();
+        let hash = ApiKeyHash::of(&key.secret);
+        let row = SealedRow::ApiKey { id: &key.id.0, project_id: project.id, gateway, hash: hash.as_bytes() };
         let record = ApiKeyRecord {
             id: key.id.clone(),
             project_id: project.id,
             name: name.to_owned(),
-            hash: ApiKeyHash::of(&key.secret),
+            hash,
             gateway,
             created_at: now,
+            seal: self.sealer.seal(row),
         };
         self.store.create_api_key(&record).await?;
         Ok((key, project))
@@ -72,11 +75,11 @@ impl App {
     /// Makes the published next key sign. Unless forced, that is refused while verifiers may still
     /// hold a JWKS without it.
     pub async fn rotate_signing_keys(&self, force: bool) -> Result<(), AppError> {
-        let (settings, now) = (&self.settings, self.now());
-        let turn = |rows: &[_]| {
-            KeyRing::rotate(rows, settings.algorithm, settings.limits.max_ttl, force, &self.master, now)
-                .map(Some)
-        };
+        let (now, last_expiry) = (self.now(), self.last_expiry().await?);
+        // The ring's, whatever this process was configured with: a command must not change it.
+        let algorithm = self.ring().active().algorithm();
+        let turn =
+            |rows: &[_]| KeyRing::rotate(rows, algorithm, last_expiry, force, &self.master, now).map(Some);
         upkeep::change_ring(&*self.store, turn).await?;
         self.reload_ring().await
     }

@@ -1,10 +1,8 @@
 //! Issuing, listing, revoking and judging tokens.
 
-use std::sync::Arc;
-
 use super::App;
 use crate::clock::Timestamp;
-use crate::keys::{ApiKeyId, KeyRing, Project, SigningError, Verified, random_bytes};
+use crate::keys::{ApiKeyId, KeyRing, Project, RowSealer, SealedRow, SigningError, Verified, random_bytes};
 use crate::store::{IssuanceRecord, ListQuery, StoreError, StoredToken};
 use crate::token::{
     Claims, FieldError, Policy, PolicyClaim, TokenId, TokenRequest, UnverifiedClaims, is_expired, quote,
@@ -81,6 +79,12 @@ impl App {
         if token.len() > limit {
             return Err(IssueError::TooLarge { bytes: token.len(), limit });
         }
+        let row = SealedRow::Token {
+            project_id: project.id,
+            expires_at: expires_at.millis(),
+            signing_input: &signing_input,
+        };
+        let seal = self.sealer.seal(row);
         let record = IssuanceRecord {
             jti,
             project_id: project.id,
@@ -89,6 +93,7 @@ impl App {
             agents: claims.policy.data.grants().iter().map(|grant| grant.id.clone()).collect(),
             expires_at,
             signing_input,
+            seal,
         };
         if !self.store.issue(record).await? {
             return Err(IssueError::KeyRevoked);
@@ -99,12 +104,16 @@ impl App {
     /// A page of tokens. Live ones are signed again from what was stored, off the runtime that
     /// answers requests.
     pub async fn list(&self, query: &ListQuery) -> Result<ListedPage, StoreError> {
-        let page = self.store.list(query).await?;
-        let (ring, now) = (self.ring(), query.now);
+        // Before the page is read: what waits here holds no rows.
         let permit = self.signing_pages.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let page = self.store.list(query).await?;
+        let (ring, sealer, now) = (self.ring(), self.sealer.clone(), query.now);
         let sign_all = move || {
             let _permit = permit;
-            page.tokens.into_iter().map(|stored| listed(&ring, stored, now)).collect::<Result<Vec<_>, _>>()
+            page.tokens
+                .into_iter()
+                .map(|stored| listed(&ring, &sealer, stored, now))
+                .collect::<Result<Vec<_>, _>>()
         };
         let tokens = tokio::task::spawn_blocking(sign_all).await.map_err(|_| StoreError::Closed)??;
         Ok(ListedPage { tokens, has_next: page.has_next })
@@ -141,10 +150,19 @@ fn refuse_foreign_agents(project: &Project, policy: &Policy) -> Result<(), Issue
     if foreign.is_empty() { Ok(()) } else { Err(IssueError::Agents(foreign)) }
 }
 
-fn listed(ring: &Arc<KeyRing>, stored: StoredToken, now: Timestamp) -> Result<ListedToken, StoreError> {
+fn listed(
+    ring: &KeyRing,
+    sealer: &RowSealer,
+    stored: StoredToken,
+    now: Timestamp,
+) -> Result<ListedToken, StoreError> {
     let claims = UnverifiedClaims::of_signing_input(&stored.signing_input)
         .ok_or(StoreError::Damaged("signing input"))?;
-    let live = stored.revoked_at.is_none() && !is_expired(stored.expires_at.seconds(), now);
+    let mut live = stored.revoked_at.is_none() && !is_expired(stored.expires_at.seconds(), now);
+    if live && !sealer.fits(stored.sealed_row(), stored.seal) {
+        tracing::error!(jti = %stored.jti, "a token's record was not written by Hallpass, or was changed; it is not signed");
+        live = false;
+    }
     // A live token whose key is gone verifies nowhere: it is shown like one that is over.
     let signed = ring
         .key_of(&stored.signing_input, now)

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::{App, AppError, Settings, read, write};
 use crate::clock::Timestamp;
 use crate::keys::{
-    ApiKey, ApiKeyHash, ApiKeyId, ApiKeys, KeyRing, KeyState, MasterKey, Project, RotationError,
+    ApiKey, ApiKeyHash, ApiKeyId, ApiKeys, KeyRing, KeyState, MasterKey, Project, RotationError, RowSealer,
     STATIC_KEY_ID, SealedKey,
 };
 use crate::store::{Store, StoreError, Versions};
+use crate::token::SKEW_AHEAD;
 
 /// Records removed in one transaction: little enough that no other write notices.
 const PRUNE_BATCH: u32 = 500;
@@ -27,7 +28,9 @@ impl App {
         let now: Versions = self.store.versions().await?;
         let seen = read(&self.seen);
         if now.api_keys != seen.api_keys {
-            let keys = read_api_keys(&*self.store, self.static_key.as_ref().map(|key| key.as_str())).await?;
+            let keys =
+                read_api_keys(&*self.store, &self.sealer, self.static_key.as_ref().map(|key| key.as_str()))
+                    .await?;
             let earlier = read(&self.api_keys);
             keys.inherit_uses(&earlier);
             write(&self.api_keys, Arc::new(keys));
@@ -62,14 +65,13 @@ impl App {
     /// Has the configured algorithm sign from now on. A server does this at its start; a command,
     /// which may have been given another configuration, never does.
     pub async fn adopt_algorithm(&self) -> Result<(), AppError> {
-        let (settings, now) = (&self.settings, self.now());
-        let wanted = settings.algorithm;
+        let (wanted, now, last_expiry) = (self.settings.algorithm, self.now(), self.last_expiry().await?);
         let turn = |rows: &[SealedKey]| {
             let active = rows.iter().find(|row| row.state == KeyState::Active.as_str());
             if active.is_none_or(|row| row.algorithm == wanted.as_str()) {
                 return Ok(None);
             }
-            KeyRing::rotate(rows, wanted, settings.limits.max_ttl, true, &self.master, now).map(Some)
+            KeyRing::rotate(rows, wanted, last_expiry, true, &self.master, now).map(Some)
         };
         if change_ring(&*self.store, turn).await? {
             self.reload_ring().await?;
@@ -78,21 +80,21 @@ impl App {
         Ok(())
     }
 
+    /// When the last token that a key could have signed by now ends: of all that there are, and of
+    /// those that a server may issue before it notices that the key has retired.
+    pub(super) async fn last_expiry(&self) -> Result<Timestamp, StoreError> {
+        let latest = self.now().after(self.settings.limits.max_ttl).after(SKEW_AHEAD);
+        Ok(self.store.last_expiry().await?.map_or(latest, |last| last.max(latest)))
+    }
+
     /// Rotates the signing keys if the active one has signed for long enough, and destroys those
     /// whose last token is over.
     pub async fn tend_signing_keys(&self) -> Result<(), AppError> {
-        let (settings, now) = (&self.settings, self.now());
+        let (settings, now, last_expiry) = (&self.settings, self.now(), self.last_expiry().await?);
+        let algorithm = self.ring().active().algorithm();
         let tend = |rows: &[SealedKey]| {
             if is_due(rows, settings, now) {
-                return KeyRing::rotate(
-                    rows,
-                    settings.algorithm,
-                    settings.limits.max_ttl,
-                    false,
-                    &self.master,
-                    now,
-                )
-                .map(Some);
+                return KeyRing::rotate(rows, algorithm, last_expiry, false, &self.master, now).map(Some);
             }
             Ok(KeyRing::without_ended(rows, now))
         };
@@ -167,6 +169,7 @@ pub(super) async fn read_ring(
 /// All live keys, and the static one.
 pub(super) async fn read_api_keys(
     store: &dyn Store,
+    sealer: &RowSealer,
     static_key: Option<&str>,
 ) -> Result<ApiKeys, StoreError> {
     let projects: HashMap<i64, Arc<Project>> =
@@ -174,6 +177,10 @@ pub(super) async fn read_api_keys(
     let mut keys = Vec::new();
     for stored in store.api_keys().await?.into_iter().filter(|key| key.revoked_at.is_none()) {
         let record = stored.record;
+        if !sealer.fits(record.sealed_row(), record.seal) {
+            tracing::error!(id = %record.id, "an API key in the database was not written by Hallpass, or was changed; it is ignored");
+            continue;
+        }
         let project = projects.get(&record.project_id).ok_or(StoreError::Damaged("API key's project"))?;
         keys.push((record.hash, ApiKey::new(record.id, project.clone(), record.gateway)));
     }

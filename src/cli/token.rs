@@ -223,9 +223,9 @@ fn inspect(token: &str) -> anyhow::Result<()> {
     eprintln!("not verified; `hallpass token verify` does that");
     if let Some(exp) = claims["exp"].as_i64() {
         let now = SystemClock.now();
-        let left = exp - now.seconds();
+        let left = exp.saturating_sub(now.seconds());
         if is_expired(exp, now) {
-            eprintln!("expired {} s ago", -left)
+            eprintln!("expired {} s ago", left.saturating_neg())
         } else {
             eprintln!("expires in {left} s")
         }

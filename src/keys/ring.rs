@@ -13,7 +13,7 @@ use jsonwebtoken::jwk::JwkSet;
 
 use super::{Algorithm, MasterKey, SealError, SealedKey, SigningError, SigningKey};
 use crate::clock::Timestamp;
-use crate::token::{Claims, EXPIRY_LEEWAY, SKEW_AHEAD, is_expired};
+use crate::token::{Claims, EXPIRY_LEEWAY, is_expired};
 
 /// How long outside verifiers may keep the JWKS: the `max-age` that it is served with. A key is
 /// published for at least this long before it signs.
@@ -223,13 +223,13 @@ impl KeyRing {
         ])
     }
 
-    /// The rows of the ring one step on: the next key signs, the active one retires for as long as
-    /// its tokens may live, ended ones are gone, and another next key is made. When `algorithm` is
+    /// The rows of the ring one step on: the next key signs, the active one retires until its last
+    /// token, which ends at `last_expiry` at the latest, is over, ended ones are gone, and another next key is made. When `algorithm` is
     /// not that of the next key, a new key of it signs at once: there is none that was published.
     pub fn rotate(
         rows: &[SealedKey],
         algorithm: Algorithm,
-        max_ttl: Duration,
+        last_expiry: Timestamp,
         force: bool,
         master: &MasterKey,
         now: Timestamp,
@@ -249,8 +249,7 @@ impl KeyRing {
                 KeyState::Next => continue,
                 KeyState::Active => {
                     key.state = KeyState::Retired;
-                    key.ends_at =
-                        Some(now.after(max_ttl).after(SKEW_AHEAD).after(EXPIRY_LEEWAY).after(NOTICE));
+                    key.ends_at = Some(last_expiry.after(EXPIRY_LEEWAY).after(NOTICE));
                 }
                 KeyState::Retired if key.verifies(now) => {}
                 KeyState::Retired => continue,
@@ -350,7 +349,7 @@ mod tests {
         force: bool,
         now: Timestamp,
     ) -> Result<Vec<SealedKey>, RotationError> {
-        KeyRing::rotate(rows, algorithm, DAY, force, &master(), now)
+        KeyRing::rotate(rows, algorithm, now.after(DAY), force, &master(), now)
     }
 
     fn claims() -> Value {
@@ -521,11 +520,11 @@ mod tests {
     fn a_retired_key_verifies_until_its_last_token_is_over_and_is_then_destroyed() {
         let rows = rotate(&rows(Algorithm::EdDSA), Algorithm::EdDSA, true, at(0)).unwrap();
         let ends = rows[0].ends_at.unwrap();
-        assert_eq!(ends, at(86_400 + 60 + 5 + 60));
+        assert_eq!(ends, at(86_400 + 5 + 60));
         let (ring, input) = (ring(&rows), format!("{}.e30", ring(&rows).keys()[0].signing.header_segment()));
-        assert!(ring.key_of(&input, at(86_524)).is_some());
+        assert!(ring.key_of(&input, at(86_464)).is_some());
         assert!(ring.key_of(&input, ends).is_none());
-        assert!(KeyRing::without_ended(&rows, at(86_524)).is_none());
+        assert!(KeyRing::without_ended(&rows, at(86_464)).is_none());
         assert_eq!(states(&KeyRing::without_ended(&rows, ends).unwrap()), ["active", "next"]);
     }
 

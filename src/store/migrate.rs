@@ -20,6 +20,8 @@ pub enum MigrateError {
          Nothing was changed; run the newer version again, or restore a backup from before the upgrade"
     )]
     Newer { found: usize, known: usize },
+    #[error("it is another application's; nothing was changed. Is `database.url` right?")]
+    Foreign,
     #[error("schema step {version} (`{name}`) failed, nothing was changed: {cause}")]
     Step { version: usize, name: &'static str, cause: sqlx::Error },
     #[error(transparent)]
@@ -51,6 +53,20 @@ pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), Migr
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// The `application_id` of a Hallpass database: `hall` in ASCII.
+const APPLICATION_ID: i64 = 0x6861_6c6c;
+
+/// Refuses a database that holds something and isn't ours.
+pub(super) async fn refuse_foreign(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+    let row = sqlx::raw_sql(
+        "SELECT application_id, (SELECT count(*) FROM sqlite_schema) FROM pragma_application_id",
+    )
+    .fetch_one(connection)
+    .await?;
+    let (id, tables): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if tables > 0 && id != APPLICATION_ID { Err(MigrateError::Foreign) } else { Ok(()) }
 }
 
 async fn version(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {

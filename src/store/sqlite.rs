@@ -18,11 +18,14 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
-use super::writer::{Writer, WriterHealth};
+use super::writer::{MOST_IN_BATCH, Writer, WriterHealth};
 use super::{MigrateError, Store, StoreError, Versions, migrate};
 
 /// How long a write waits for another process's, such as a command beside the server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prepared statements that the writing connection keeps: one for each size of a batch, and others.
+const STATEMENTS: usize = MOST_IN_BATCH + 32;
 
 /// Reading connections. Reads are short; more of them than this would only wait for the disk.
 const READERS: u32 = 4;
@@ -71,6 +74,18 @@ impl SqliteStore {
     pub async fn open(path: &Path, as_server: bool) -> Result<Self, OpenError> {
         let server_lock = if as_server { Some(lock(path)?) } else { None };
         create_private(path).map_err(|cause| OpenError::File { path: path.to_owned(), cause })?;
+        let database = |cause| OpenError::Database { path: path.to_owned(), cause };
+        // Before anything is set: setting the journal mode already changes another application's file.
+        let mut look = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(BUSY_TIMEOUT)
+            .connect()
+            .await
+            .map_err(database)?;
+        migrate::refuse_foreign(&mut look)
+            .await
+            .map_err(|cause| OpenError::Schema { path: path.to_owned(), cause })?;
+        look.close().await.map_err(database)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
@@ -80,8 +95,10 @@ impl SqliteStore {
             .disable_statement_logging()
             .pragma("wal_autocheckpoint", "1000")
             .pragma("journal_size_limit", "16777216");
-        let mut connection =
-            WriteConnection { options: options.clone().pragma("cache_size", "-8192"), open: None };
+        let mut connection = WriteConnection {
+            options: options.clone().pragma("cache_size", "-8192").statement_cache_capacity(STATEMENTS),
+            open: None,
+        };
         let opened =
             connection.get().await.map_err(|cause| OpenError::Database { path: path.to_owned(), cause })?;
         migrate::sqlite(opened).await.map_err(|cause| OpenError::Schema { path: path.to_owned(), cause })?;
@@ -134,7 +151,7 @@ impl Store for SqliteStore {
 }
 
 async fn write_probe(connection: &mut WriteConnection) -> Result<(), sqlx::Error> {
-    let sql = "UPDATE versions SET version = version + 1 WHERE name = 'write_probe'";
+    let sql = "UPDATE write_probe SET filler = randomblob(length(filler))";
     sqlx::query(sql).execute(connection.get().await?).await.map(drop)
 }
 

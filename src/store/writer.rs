@@ -17,7 +17,7 @@ pub const QUEUE_LENGTH: usize = 4096;
 
 /// Most writes in a transaction: enough that the sync no longer counts, few enough that the first
 /// of them doesn't wait long for the last.
-const MOST_IN_BATCH: usize = 512;
+pub(super) const MOST_IN_BATCH: usize = 128;
 
 /// A write that shares its transaction with others.
 #[derive(Debug)]
@@ -116,6 +116,14 @@ impl Writer {
 async fn run(mut committer: impl Commit, mut waiting: mpsc::Receiver<Queued>, health: Arc<WriterHealth>) {
     let mut queued = Vec::with_capacity(MOST_IN_BATCH);
     while waiting.recv_many(&mut queued, MOST_IN_BATCH).await > 0 {
+        // Requests that are ready to queue go first. On an idle server there are none and this takes
+        // no time; on a busy one it makes for fewer, larger commits.
+        tokio::task::yield_now().await;
+        while queued.len() < MOST_IN_BATCH
+            && let Ok(next) = waiting.try_recv()
+        {
+            queued.push(next);
+        }
         let (batch, answers): (Vec<_>, Vec<_>) = queued.drain(..).map(|q| (q.write, q.answer)).unzip();
         let outcome = committer.commit(&batch).await;
         health.note(&outcome);

@@ -60,6 +60,12 @@ impl Hostname {
             return broken("must name one host: wildcards match no browser's origin");
         }
         let origin = Origin(url.origin().ascii_serialization());
+        if origin.0.len() > MOST_BYTES {
+            return Err(format!(
+                "must be at most {MOST_BYTES} bytes with its host in punycode, got {}",
+                origin.0.len()
+            ));
+        }
         Ok(Self { text: text.to_owned(), origin })
     }
 
@@ -171,6 +177,8 @@ mod tests {
         assert_eq!(longest.len(), 2048);
         assert!(Hostname::parse(&longest).is_ok());
         assert!(refusal(&format!("{longest}p")).contains("at most 2048 bytes, got 2049"));
+        let longer_in_punycode = format!("https://{}e", "ü.".repeat(679));
+        assert!(refusal(&longer_in_punycode).contains("in punycode"));
     }
 
     proptest! {

@@ -57,6 +57,10 @@ impl AgentId {
         if !(1..=MOST_ID_CHARS).contains(&length) {
             return Err(format!("must have 1 to {MOST_ID_CHARS} characters, got {length}"));
         }
+        // It would be stored and listed in plain text.
+        if text.starts_with("sk-") {
+            return Err("must be an agent's id, got what looks like an API key".to_owned());
+        }
         match text.chars().find(|c| !c.is_ascii_graphic() || *c == '/') {
             Some(c) => Err(format!(
                 "must consist of visible ASCII characters other than `/`, got {c:?} in {}",

@@ -24,6 +24,16 @@ impl FieldError {
         Self { field: field.into(), message: message.into() }
     }
 
+    /// The first of them, and how many more there are: an answer's size is bounded.
+    pub fn cut(mut errors: Vec<Self>) -> Vec<Self> {
+        let more = errors.len().saturating_sub(MOST_ERRORS);
+        if more > 0 {
+            errors.truncate(MOST_ERRORS);
+            errors.push(FieldError::new("request", format!("has {more} more mistakes, not listed here")));
+        }
+        errors
+    }
+
     /// All of them in one text.
     pub fn list(errors: &[Self]) -> String {
         errors.iter().map(|e| format!("`{}` {}", e.field, e.message)).collect::<Vec<_>>().join("; ")
@@ -65,7 +75,7 @@ impl TokenRequest {
             (Some(hostname), Some(policy), Some(expiry)) if errors.is_empty() => {
                 Ok(Self { hostname, policy, expiry })
             }
-            _ => Err(cut(errors)),
+            _ => Err(FieldError::cut(errors)),
         }
     }
 }
@@ -100,15 +110,6 @@ fn parse_expiry(
         }
     };
     parsed.map_err(|rule| errors.push(FieldError::new("expires_at", rule))).ok()
-}
-
-fn cut(mut errors: Vec<FieldError>) -> Vec<FieldError> {
-    let more = errors.len().saturating_sub(MOST_ERRORS);
-    if more > 0 {
-        errors.truncate(MOST_ERRORS);
-        errors.push(FieldError::new("body", format!("has {more} more mistakes, not listed here")));
-    }
-    errors
 }
 
 /// A value's JSON type, in words, for "got …".
@@ -236,6 +237,7 @@ mod tests {
             ("/policy/0/id", json!(""), "policy[0].id", "1 to 256 characters, got 0"),
             ("/policy/0/id", json!("a/b"), "policy[0].id", "other than `/`"),
             ("/policy/0/id", json!("a b"), "policy[0].id", "visible ASCII"),
+            ("/policy/0/id", json!("sk-hp-secret"), "policy[0].id", "looks like an API key"),
             ("/policy/0/id", json!("ä"), "policy[0].id", "visible ASCII"),
             ("/policy/0/id", json!("a".repeat(257)), "policy[0].id", "got 257"),
             ("/policy/0/access", json!([]), "policy[0].access", "one or more"),

@@ -40,7 +40,7 @@ pub struct Server {
     pub app: Arc<App>,
     pub clock: Arc<ManualClock>,
     router: Router,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Server {
@@ -55,9 +55,14 @@ impl Server {
         let clock = Arc::new(ManualClock::new(noon()));
         let master = MasterKeySource::beside(&path);
         let app = Arc::new(App::open(store, clock.clone(), settings, &master, None).await.unwrap());
-        let server = Self { router: hallpass::api::router(app.clone()), app, clock, _dir: dir };
+        let server = Self { router: hallpass::api::router(app.clone()), app, clock, dir };
         let client = server.client_of("default").await;
         (server, client)
+    }
+
+    /// Where its database is.
+    pub fn database(&self) -> std::path::PathBuf {
+        self.dir.path().join("hallpass.db")
     }
 
     /// A client with a new API key of a project.

@@ -175,3 +175,43 @@ async fn a_list_needs_an_api_key() {
     let (server, _client) = Server::start().await;
     server.stranger().get(TOKENS).await.problem(401, "invalid-api-key", "Invalid API key");
 }
+
+/// Runs a statement on the database as someone would who can write to it.
+async fn tamper(server: &Server, sql: &'static str) {
+    use sqlx::{ConnectOptions, Executor};
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(server.database());
+    let changed = options.connect().await.unwrap().execute(sql).await.unwrap().rows_affected();
+    assert_eq!(changed, 1, "{sql}");
+}
+
+#[tokio::test]
+async fn what_was_written_into_the_database_is_not_signed() {
+    let (server, client) = Server::start().await;
+    let jti = claims(&token_of(&client.issue("agent-1").await))["jti"].as_str().unwrap().to_owned();
+    // The `sub` of the claims becomes that of another project, in place.
+    tamper(
+        &server,
+        "UPDATE tokens SET signing_input = replace(signing_input, 'ZGVmYXVsd', 'b3RoZXJvd') \
+         WHERE instr(signing_input, 'ZGVmYXVsd') > 0",
+    )
+    .await;
+    assert_eq!(tokens(&client.get(TOKENS).await.json()), [jti]);
+}
+
+#[tokio::test]
+async fn a_record_moved_to_another_time_is_not_signed() {
+    let (server, client) = Server::start().await;
+    let jti = claims(&token_of(&client.issue("agent-1").await))["jti"].as_str().unwrap().to_owned();
+    tamper(&server, "UPDATE tokens SET expires_at = expires_at + 86400000").await;
+    tamper(&server, "UPDATE token_agents SET expires_at = expires_at + 86400000").await;
+    assert_eq!(tokens(&client.get(TOKENS).await.json()), [jti]);
+}
+
+#[tokio::test]
+async fn an_api_key_written_into_the_database_opens_nothing() {
+    let (server, client) = Server::start().await;
+    tamper(&server, "UPDATE api_keys SET gateway = 1").await;
+    tamper(&server, "UPDATE versions SET version = version + 1 WHERE name = 'api_keys'").await;
+    server.app.refresh().await.unwrap();
+    client.get(TOKENS).await.problem(401, "invalid-api-key", "Invalid API key");
+}

@@ -32,6 +32,7 @@ pub(crate) async fn keys_come_back_as_they_were_made_oldest_first(database: &Dat
         assert_eq!(key.record.hash, made.hash);
         assert_eq!(key.record.gateway, made.gateway);
         assert_eq!(key.record.created_at, made.created_at);
+        assert_eq!(key.record.seal, made.seal);
         assert_eq!(key.last_used_at, None);
     }
     assert_eq!([keys[0].revoked_at, keys[1].revoked_at], [Some(at(30)), None]);

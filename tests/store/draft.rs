@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass::clock::Timestamp;
-use hallpass::keys::{ApiKeyHash, ApiKeyId};
+use hallpass::keys::{ApiKeyHash, ApiKeyId, RowSeal};
 use hallpass::store::{ApiKeyRecord, IssuanceRecord, ListQuery, Status, Store};
 use hallpass::token::{
     Access, AgentId, Claims, Expiry, Grant, Hostname, Origin, Policy, PolicyClaim, TokenId,
@@ -118,6 +118,7 @@ impl Draft {
             agents: data.grants().iter().map(|grant| grant.id.clone()).collect(),
             expires_at: self.expires_at,
             signing_input: format!("e30.{payload}"),
+            seal: seal(self.number),
         }
     }
 
@@ -153,5 +154,11 @@ pub(crate) fn api_key(id: &str, created_at: Timestamp) -> ApiKeyRecord {
         hash: ApiKeyHash::of(id),
         gateway: false,
         created_at,
+        seal: seal(7),
     }
+}
+
+/// A store keeps seals and doesn't read them.
+fn seal(number: u16) -> RowSeal {
+    RowSeal::from_bytes([number.to_be_bytes()[1]; 16])
 }

@@ -27,7 +27,8 @@ macro_rules! suite {
                     a_token_that_was_never_issued_is_not_found,
                     an_id_is_issued_once,
                     a_revoked_token_keeps_the_time_of_its_first_revocation,
-                    revoking_what_is_over_changes_nothing_and_succeeds,
+                    what_is_over_can_be_revoked_too,
+                    the_last_expiry_is_that_of_all_tokens,
                     revoking_what_was_never_issued_says_so,
                     a_project_revokes_only_its_own,
                     a_token_is_live_for_five_seconds_past_its_whole_second;

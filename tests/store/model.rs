@@ -121,6 +121,13 @@ impl Model {
         live.map(|entry| entry.revoked_at = Some(now)).count() as u64
     }
 
+    /// Revokes one, live or over, unless it was revoked before.
+    fn revoke_one(&mut self, now: Timestamp, fits: impl Fn(&IssuanceRecord) -> bool) {
+        if let Some(entry) = self.0.iter_mut().find(|entry| fits(&entry.record)) {
+            entry.revoked_at.get_or_insert(now);
+        }
+    }
+
     fn list(&self, query: &ListQuery) -> (Vec<(TokenId, Option<Timestamp>)>, bool) {
         let mut fitting = self.0.iter().rev().filter(|entry| {
             let record = &entry.record;
@@ -179,7 +186,7 @@ impl Pair {
                 let known = model.0.get(token.checked_rem(model.0.len()).unwrap_or(0));
                 let jti = known.map_or(draft(u16::MAX).jti(), |entry| entry.record.jti);
                 let own = known.is_some_and(|entry| entry.record.project_id == project);
-                model.revoke(now, |record| record.jti == jti && record.project_id == project);
+                model.revoke_one(now, |record| record.jti == jti && record.project_id == project);
                 assert_eq!(store.revoke(project, jti, now).await.unwrap(), own);
             }
             Operation::RevokeWhere { project, agent: of_agent, hostname, key } => {

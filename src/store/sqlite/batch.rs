@@ -1,17 +1,18 @@
-//! A batch of writes in one transaction of a few statements, whatever its size: the rows travel as
-//! one JSON text, since a statement a row would cost more than the rows.
+//! A batch of writes in a few statements, whatever its size, and in one exchange with the thread that
+//! SQLite runs on: an exchange costs as much as several rows.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use tokio::sync::Mutex;
 
 use super::WriteConnection;
 use crate::clock::Timestamp;
 use crate::store::IssuanceRecord;
 use crate::store::writer::{Commit, Write, Written};
-use crate::token::{TokenId, live_from};
+use crate::token::TokenId;
 
 /// Commits batches on the writing connection.
 pub(super) struct Committer(pub(super) Arc<Mutex<WriteConnection>>);
@@ -32,77 +33,97 @@ impl Commit for Committer {
 }
 
 async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<Written>, sqlx::Error> {
-    let newest: i64 = sqlx::raw_sql(
-        "BEGIN IMMEDIATE; SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'tokens'",
-    )
-    .fetch_one(&mut *connection)
-    .await?
-    .try_get(0)?;
-    let records: Vec<_> =
-        batch.iter().filter_map(|write| if let Write::Issue(r) = write { Some(r) } else { None }).collect();
-    let issued =
-        if records.is_empty() { Vec::new() } else { insert(connection, &records, newest + 1).await? };
-    let revoked: Vec<_> = batch
-        .iter()
-        .filter_map(|write| match write {
-            Write::Revoke { project_id, jti, now } => Some((*project_id, *jti, *now)),
-            Write::Issue(_) => None,
-        })
-        .collect();
-    let found = if revoked.is_empty() { HashSet::new() } else { revoke(connection, &revoked).await? };
-    sqlx::query("COMMIT").execute(connection).await?;
-    let mut issued = issued.into_iter();
+    let (mut records, mut revocations) = (Vec::new(), Vec::new());
+    for write in batch {
+        match write {
+            Write::Issue(record) => records.push(record),
+            Write::Revoke { project_id, jti, now } => revocations.push((*project_id, *jti, *now)),
+        }
+    }
+    let issued = if records.is_empty() { HashSet::new() } else { insert(connection, &records).await? };
+    let revoked =
+        if revocations.is_empty() { HashSet::new() } else { revoke(connection, &revocations).await? };
     let written = batch.iter().map(|write| match write {
-        Write::Issue(_) => Written::Issued(issued.next().unwrap_or(false)),
-        Write::Revoke { project_id, jti, .. } => Written::Revoked(found.contains(&(*project_id, *jti))),
+        Write::Issue(record) => Written::Issued(issued.contains(&record.jti)),
+        Write::Revoke { project_id, jti, .. } => Written::Revoked(revoked.contains(&(*project_id, *jti))),
     });
     Ok(written.collect())
 }
 
-/// Inserts the records, but for those whose API key has been revoked, and says for each whether it
-/// was. Only the database knows that for certain: a server's view of the keys is a moment old.
+/// Inserts the records in one transaction, but for those whose API key has been revoked, and returns
+/// those that were. Only the database knows that for certain: a server's view of the keys is a moment
+/// old.
 async fn insert(
     connection: &mut SqliteConnection,
     records: &[&IssuanceRecord],
-    first_id: i64,
-) -> Result<Vec<bool>, sqlx::Error> {
-    let rows: Vec<_> = (first_id..)
-        .zip(records)
-        .map(|(id, r)| {
-            let (jti, expires_at) = (hex(r.jti), r.expires_at.millis());
-            (id, jti, r.project_id, &r.api_key_id, &r.origin, &r.agents, expires_at, &r.signing_input)
-        })
-        .collect();
-    let inserted = sqlx::query(
-        "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, agents, expires_at, signing_input) \
-         SELECT value ->> 0, unhex(value ->> 1), value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-                value ->> 7 \
-         FROM json_each(?) \
-         WHERE NOT EXISTS (SELECT 1 FROM api_keys WHERE api_keys.id = value ->> 3 AND revoked_at IS NOT NULL)",
-    )
-    .bind(json(&rows)?)
-    .execute(&mut *connection)
-    .await?
-    .rows_affected();
-    if inserted == records.len() as u64 {
-        return Ok(vec![true; records.len()]);
+) -> Result<HashSet<TokenId>, sqlx::Error> {
+    let entries: Vec<_> = records.iter().flat_map(|r| r.agents.iter().map(|agent| (r.jti, agent))).collect();
+    let mut insert = sqlx::query(AssertSqlSafe(insert_sql(records.len(), entries.len())));
+    for record in records {
+        insert = insert
+            .bind(record.jti.as_bytes().as_slice())
+            .bind(record.project_id)
+            .bind(&record.api_key_id.0)
+            .bind(record.origin.as_str())
+            .bind(json(&record.agents)?)
+            .bind(record.expires_at.millis())
+            .bind(&record.signing_input)
+            .bind(record.seal.as_bytes().as_slice());
     }
-    let kept: Vec<(i64,)> =
-        sqlx::query_as("SELECT id FROM tokens WHERE id >= ?").bind(first_id).fetch_all(connection).await?;
-    Ok((first_id..).zip(records).map(|(id, _)| kept.contains(&(id,))).collect())
+    for (jti, agent) in &entries {
+        insert = insert.bind(jti.as_bytes().as_slice()).bind(agent.as_str());
+    }
+    // Most tokens are for one agent, so most batches of a size are alike and the statement is kept.
+    let rows = insert.persistent(entries.len() == records.len()).fetch_all(&mut *connection).await?;
+    let inserted: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    if usize::try_from(inserted) == Ok(records.len()) {
+        return Ok(records.iter().map(|record| record.jti).collect());
+    }
+    let jtis: Vec<_> = records.iter().map(|record| hex(record.jti)).collect();
+    let kept: Vec<(Vec<u8>,)> =
+        sqlx::query_as("SELECT jti FROM tokens WHERE jti IN (SELECT unhex(value) FROM json_each(?))")
+            .bind(json(&jtis)?)
+            .fetch_all(connection)
+            .await?;
+    Ok(kept.into_iter().filter_map(|(jti,)| Some(TokenId::from_bytes(jti.try_into().ok()?))).collect())
+}
+
+/// The statements for so many records and entries in the index of agents. `changes()` tells how many
+/// records went in; an entry goes in with its record.
+fn insert_sql(records: usize, entries: usize) -> String {
+    let mut sql = String::with_capacity(512 + records * 16 + entries * 6);
+    let values = |sql: &mut String, row: &str, count: usize| {
+        for index in 0..count {
+            let _ = write!(sql, "{}{row}", if index == 0 { "VALUES " } else { "," });
+        }
+    };
+    sql.push_str(
+        "BEGIN IMMEDIATE; \
+         INSERT INTO tokens (jti, project_id, api_key_id, origin, agents, expires_at, signing_input, seal) \
+         SELECT * FROM (",
+    );
+    values(&mut sql, "(?,?,?,?,?,?,?,?)", records);
+    sql.push_str(
+        ") AS new WHERE NOT EXISTS \
+         (SELECT 1 FROM api_keys WHERE api_keys.id = new.column3 AND revoked_at IS NOT NULL); \
+         SELECT changes(); \
+         INSERT OR IGNORE INTO token_agents (project_id, agent_id, token_id, expires_at) \
+         SELECT project_id, entry.column2, id, expires_at FROM (",
+    );
+    values(&mut sql, "(?,?)", entries);
+    sql.push_str(") AS entry CROSS JOIN tokens ON tokens.jti = entry.column1; COMMIT");
+    sql
 }
 
 async fn revoke(
     connection: &mut SqliteConnection,
-    revoked: &[(i64, TokenId, Timestamp)],
+    revocations: &[(i64, TokenId, Timestamp)],
 ) -> Result<HashSet<(i64, TokenId)>, sqlx::Error> {
-    let rows: Vec<_> = revoked
-        .iter()
-        .map(|(project_id, jti, now)| (project_id, hex(*jti), now.millis(), live_from(*now).millis()))
-        .collect();
+    let rows: Vec<_> =
+        revocations.iter().map(|(project_id, jti, now)| (project_id, hex(*jti), now.millis())).collect();
     let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "UPDATE tokens SET revoked_at = iif(revoked_at IS NULL AND expires_at >= r.live_from, r.now, revoked_at) \
-         FROM (SELECT value ->> 0 AS project_id, unhex(value ->> 1) AS jti, value ->> 2 AS now, value ->> 3 AS live_from \
+        "UPDATE tokens SET revoked_at = coalesce(revoked_at, r.now) \
+         FROM (SELECT value ->> 0 AS project_id, unhex(value ->> 1) AS jti, value ->> 2 AS now \
                FROM json_each(?)) AS r \
          WHERE tokens.jti = r.jti AND tokens.project_id = r.project_id \
          RETURNING project_id, jti",
@@ -110,9 +131,9 @@ async fn revoke(
     .bind(json(&rows)?)
     .fetch_all(connection)
     .await?;
+    let found = found.into_iter();
     Ok(found
-        .into_iter()
-        .filter_map(|(project_id, jti)| Some((project_id, TokenId::from_bytes(jti.try_into().ok()?))))
+        .filter_map(|(project, jti)| Some((project, TokenId::from_bytes(jti.try_into().ok()?))))
         .collect())
 }
 

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::SqliteStore;
 use super::batch::json;
 use crate::clock::Timestamp;
-use crate::keys::{ApiKeyHash, ApiKeyId, Project, SealedKey};
+use crate::keys::{ApiKeyHash, ApiKeyId, Project, RowSeal, SealedKey};
 use crate::store::{ApiKeyRecord, KeyStore, StoreError, StoredApiKey};
 use crate::token::{AgentId, live_from};
 
@@ -46,21 +46,26 @@ impl KeyStore for SqliteStore {
             .execute(&mut *transaction)
             .await?
             .rows_affected();
+        if changed == 0 {
+            transaction.rollback().await?;
+            return Ok(false);
+        }
         sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(changed == 1)
+        Ok(true)
     }
 
     async fn create_api_key(&self, record: &ApiKeyRecord) -> Result<(), StoreError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
-        sqlx::query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at) VALUES (?, ?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at, seal) VALUES (?, ?, ?, ?, ?, ?, ?)")
             .bind(&record.id.0)
             .bind(record.project_id)
             .bind(&record.name)
             .bind(record.hash.as_bytes().as_slice())
             .bind(record.gateway)
             .bind(record.created_at.millis())
+            .bind(record.seal.as_bytes().as_slice())
             .execute(&mut *transaction)
             .await?;
         sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
@@ -70,7 +75,7 @@ impl KeyStore for SqliteStore {
 
     async fn api_keys(&self) -> Result<Vec<StoredApiKey>, StoreError> {
         let rows: Vec<ApiKeyRow> = sqlx::query_as(
-            "SELECT id, project_id, name, hash, gateway, created_at, last_used_at, revoked_at FROM api_keys \
+            "SELECT id, project_id, name, hash, gateway, created_at, seal, last_used_at, revoked_at FROM api_keys \
              ORDER BY created_at, id",
         )
         .fetch_all(&self.readers)
@@ -177,15 +182,16 @@ fn project((id, name, agents): ProjectRow) -> Result<Project, StoreError> {
     Ok(Project { id, name, agents: agents.map_err(|_| StoreError::Damaged("list of agents"))? })
 }
 
-/// A row of `api_keys`: id, project, name, hash, gateway, created, last used, revoked at.
-type ApiKeyRow = (String, i64, String, Vec<u8>, bool, i64, Option<i64>, Option<i64>);
+/// A row of `api_keys`: id, project, name, hash, gateway, created, seal, last used, revoked at.
+type ApiKeyRow = (String, i64, String, Vec<u8>, bool, i64, Vec<u8>, Option<i64>, Option<i64>);
 
 fn api_key(row: ApiKeyRow) -> Result<StoredApiKey, StoreError> {
-    let (id, project_id, name, hash, gateway, created_at, last_used_at, revoked_at) = row;
+    let (id, project_id, name, hash, gateway, created_at, seal, last_used_at, revoked_at) = row;
     let hash = ApiKeyHash::from_bytes(hash.try_into().map_err(|_| StoreError::Damaged("API key hash"))?);
+    let seal = RowSeal::from_bytes(seal.try_into().map_err(|_| StoreError::Damaged("seal"))?);
     let created_at = Timestamp::from_millis(created_at);
     Ok(StoredApiKey {
-        record: ApiKeyRecord { id: ApiKeyId(id), project_id, name, hash, gateway, created_at },
+        record: ApiKeyRecord { id: ApiKeyId(id), project_id, name, hash, gateway, created_at, seal },
         last_used_at: last_used_at.map(Timestamp::from_millis),
         revoked_at: revoked_at.map(Timestamp::from_millis),
     })

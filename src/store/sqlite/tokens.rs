@@ -6,14 +6,15 @@ use async_trait::async_trait;
 
 use super::SqliteStore;
 use crate::clock::Timestamp;
+use crate::keys::RowSeal;
 use crate::store::{
     IssuanceRecord, ListQuery, Page, RevokeFilter, Status, StoreError, StoredToken, TokenStore, Write,
     Written,
 };
 use crate::token::{AgentId, Origin, TokenId, live_from};
 
-/// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input.
-type Row = (Vec<u8>, i64, String, i64, Option<i64>, String);
+/// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input, seal.
+type Row = (Vec<u8>, i64, String, i64, Option<i64>, String, Vec<u8>);
 
 /// How long the floor of live ids is used before it is looked up again.
 const LIVE_FLOOR_AGE_MILLIS: i64 = 30_000;
@@ -25,27 +26,40 @@ pub(super) struct LiveFloor {
     live_from: i64,
 }
 
-/// A page by the index of agents, newest first: `?1` project, `?2` agent, `?3` limit, `?4` offset.
-/// CROSS JOIN fixes the order: the index first, a token's row only for what passes.
+/// A page, newest first: `?1` project, `?2` agent, `?3` limit, `?4` offset. The first is by the index
+/// of agents, where CROSS JOIN fixes the order: a token's row is looked at only for what passes. The
+/// second is of the whole project, by an index that is named because the one by expiry looks good too.
 macro_rules! page {
-    ($condition:literal) => {
-        concat!(
-            "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input \
-             FROM token_agents a CROSS JOIN tokens t ON t.id = a.token_id \
-             WHERE a.project_id = ?1 AND a.agent_id = ?2",
-            $condition,
-            " ORDER BY a.token_id DESC LIMIT ?3 OFFSET ?4"
-        )
+    ($index_condition:literal, $row_condition:literal) => {
+        [
+            concat!(
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input, t.seal \
+                 FROM token_agents i CROSS JOIN tokens t ON t.id = i.token_id \
+                 WHERE i.project_id = ?1 AND i.agent_id = ?2",
+                $index_condition,
+                $row_condition,
+                " ORDER BY i.token_id DESC LIMIT ?3 OFFSET ?4"
+            ),
+            concat!(
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input, t.seal \
+                 FROM (SELECT project_id, id AS token_id, expires_at FROM tokens INDEXED BY tokens_by_project) i \
+                 CROSS JOIN tokens t ON t.id = i.token_id WHERE i.project_id = ?1 AND ?2 IS NULL",
+                $index_condition,
+                $row_condition,
+                " ORDER BY i.token_id DESC LIMIT ?3 OFFSET ?4"
+            ),
+        ]
     };
 }
 
-const ACTIVE: &str = page!(" AND a.token_id >= ?6 AND a.expires_at >= ?5 AND t.revoked_at IS NULL");
-const EXPIRED: &str = page!(" AND a.expires_at < ?5 AND t.revoked_at IS NULL");
-const ALL: &str = page!("");
-/// The same by the index of revoked tokens.
-const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input FROM tokens \
+const ACTIVE: [&str; 2] = page!(" AND i.token_id >= ?6 AND i.expires_at >= ?5", " AND t.revoked_at IS NULL");
+const EXPIRED: [&str; 2] = page!(" AND i.expires_at < ?5", " AND t.revoked_at IS NULL");
+const ALL: [&str; 2] = page!("", "");
+/// The same by the index of revoked tokens, which holds few.
+const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal FROM tokens \
      WHERE project_id = ?1 AND revoked_at IS NOT NULL \
-       AND EXISTS (SELECT 1 FROM token_agents a WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = tokens.id) \
+       AND (?2 IS NULL OR EXISTS (SELECT 1 FROM token_agents a \
+            WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = tokens.id)) \
      ORDER BY id DESC LIMIT ?3 OFFSET ?4";
 
 #[async_trait]
@@ -58,15 +72,16 @@ impl TokenStore for SqliteStore {
     async fn list(&self, query: &ListQuery) -> Result<Page, StoreError> {
         let wanted = query.limit as usize;
         let live_from = live_from(query.now).millis();
-        let sql = match query.status {
+        let [of_agent, of_project] = match query.status {
             Status::Active => ACTIVE,
             Status::Expired => EXPIRED,
-            Status::Revoked => REVOKED,
+            Status::Revoked => [REVOKED; 2],
             Status::All => ALL,
         };
+        let sql = if query.agent.is_some() { of_agent } else { of_project };
         let mut select = sqlx::query_as::<_, Row>(sql)
             .bind(query.project_id)
-            .bind(query.agent.as_ref().map_or("", AgentId::as_str))
+            .bind(query.agent.as_ref().map(AgentId::as_str))
             .bind(i64::from(query.limit) + 1)
             .bind(i64::try_from(query.offset).unwrap_or(i64::MAX));
         if matches!(query.status, Status::Active | Status::Expired) {
@@ -83,7 +98,7 @@ impl TokenStore for SqliteStore {
 
     async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input FROM tokens WHERE jti = ?",
+            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal FROM tokens WHERE jti = ?",
         )
         .bind(jti.as_bytes().as_slice())
         .fetch_optional(&self.readers)
@@ -119,6 +134,12 @@ impl TokenStore for SqliteStore {
         .rows_affected();
         transaction.commit().await?;
         Ok(revoked)
+    }
+
+    async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
+        let (last,): (Option<i64>,) =
+            sqlx::query_as("SELECT max(expires_at) FROM tokens").fetch_one(&self.readers).await?;
+        Ok(last.map(Timestamp::from_millis))
     }
 
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
@@ -163,9 +184,8 @@ impl SqliteStore {
     }
 }
 
-fn stored(
-    (jti, project_id, api_key_id, expires_at, revoked_at, signing_input): Row,
-) -> Result<StoredToken, StoreError> {
+fn stored(row: Row) -> Result<StoredToken, StoreError> {
+    let (jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal) = row;
     Ok(StoredToken {
         jti: TokenId::from_bytes(jti.try_into().map_err(|_| StoreError::Damaged("jti"))?),
         project_id,
@@ -173,5 +193,6 @@ fn stored(
         expires_at: Timestamp::from_millis(expires_at),
         revoked_at: revoked_at.map(Timestamp::from_millis),
         signing_input,
+        seal: RowSeal::from_bytes(seal.try_into().map_err(|_| StoreError::Damaged("seal"))?),
     })
 }
