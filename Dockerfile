@@ -8,6 +8,11 @@ WORKDIR /build
 # alone, which can't be static.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 
+# The allocator is built by make. Debian keeps one version of it in a release, so there is nothing to pin.
+# hadolint ignore=DL3008
+RUN command -v make > /dev/null \
+ || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
+
 # The dependencies first, against an empty program: this layer is rebuilt only when the lock file changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hmac
 import itertools
 import json
 import os
@@ -85,6 +86,18 @@ def records(size, kid, now):
         yield Record(jti, agent, issued_at, expires_at, f"{header}.{base64url(claims.encode())}")
 
 
+def sealing_key(database):
+    """The key that the server derives from its master key for sealing rows (HKDF with SHA-256, RFC 5869)."""
+    master = base64.b64decode(database.with_suffix(".master-key").read_text())
+    pseudorandom = hmac.digest(bytes(32), master, "sha256")
+    return hmac.digest(pseudorandom, b"hallpass rows v1\x01", "sha256")
+
+
+def seal(key, project, record):
+    row = b"t" + project.to_bytes(8, "big") + record.expires_at.to_bytes(8, "big") + record.signing_input.encode()
+    return hmac.digest(key, row, "sha256")[:16]
+
+
 def fill(database, size):
     """Adds `size` records to a database that the server has made. Answers ids of live tokens, in no order."""
     now = int(time.time() * 1000)
@@ -96,6 +109,7 @@ def fill(database, size):
     (project,) = connection.execute("SELECT id FROM projects WHERE name = ?", [PROJECT]).fetchone()
     connection.execute("BEGIN IMMEDIATE")
     rows = records(size, kid, now)
+    key = sealing_key(database)
     first = 1
     # In order of issue, so that the indexes take the shape that they have after a month, not that of a sorted load.
     while batch := list(itertools.islice(rows, BATCH)):
@@ -109,14 +123,18 @@ def fill(database, size):
                 f'["{r.agent}"]',
                 r.expires_at,
                 r.signing_input,
+                seal(key, project, r),
             )
             for id_, r in enumerate(batch, first)
         )
-        # The schema's own triggers keep the index by agent.
         connection.executemany(
-            "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, agents, expires_at, signing_input)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, agents, expires_at, signing_input, seal)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             tokens,
+        )
+        connection.executemany(
+            "INSERT INTO token_agents (project_id, agent_id, token_id, expires_at) VALUES (?, ?, ?, ?)",
+            ((project, r.agent, id_, r.expires_at) for id_, r in enumerate(batch, first)),
         )
         buried = issuing.agent_id(BURIED_AGENT)
         live.extend(uuid_text(r.jti) for r in batch if r.expires_at > now + HOUR_MS and r.agent != buried)

@@ -135,7 +135,7 @@ fn revoke(loaded: Loaded, id: ApiKeyId, keep_tokens: bool, json: bool) -> anyhow
     let revoked =
         with_app(loaded, Purpose::MustExist, async |app| Ok(app.revoke_api_key(&id, keep_tokens).await?))?;
     let Some(revoked) = revoked else {
-        bail!("there is no API key with the id {}; `hallpass api-key list` shows them", quote(&id.0));
+        bail!("there is no API key {}; `hallpass api-key list` shows them", quote(&id.0));
     };
     if json {
         return print::json(&json!({"id": id, "revokedTokens": revoked.tokens}));

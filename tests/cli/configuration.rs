@@ -77,7 +77,7 @@ fn a_mistake_is_told_with_its_source_its_key_and_the_reason() {
         (
             "",
             &[("HALLPASS_MASTER_KEY_FILE", "/nonexistent")],
-            "environment variable `HALLPASS_MASTER_KEY_FILE`: the file `/nonexistent` cannot be read",
+            "environment variable `HALLPASS_MASTER_KEY_FILE`: the file that it names cannot be read",
         ),
     ] {
         workspace.write("hallpass.toml", toml);
