@@ -6,6 +6,7 @@ mod docs;
 mod drain;
 mod envelope;
 mod health;
+mod kind;
 mod metadata;
 mod oauth;
 mod openapi;
@@ -21,8 +22,9 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::envelope::REQUEST_TIMEOUT;
+pub use self::kind::Kind;
 pub use self::openapi::document as openapi_document;
-pub use self::problem::{Kind, Problem};
+pub use self::problem::Problem;
 use crate::app::App;
 
 /// Everything the server answers. It holds no state of its own: tests build it as the server does.
