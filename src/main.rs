@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use hallpass::cli::Cli;
 
-/// Requests wait for their commit while others begin, which scatters the C library's heap: issuing
-/// cost a sixth more with it, and more as time went on.
+/// Requests wait for their commit while others begin, which scatters the C library's heap. Measured
+/// without link-time optimisation, issuing took about a fifth less time with this one.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
