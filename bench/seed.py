@@ -4,7 +4,6 @@ import base64
 import dataclasses
 import hmac
 import itertools
-import json
 import os
 import random
 import sqlite3
@@ -33,11 +32,7 @@ class Record:
     agent: str
     issued_at: int  # milliseconds, as all times here
     expires_at: int
-    signing_input: str
-
-
-def base64url(data):
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    payload: str
 
 
 def uuid7(millis, dice):
@@ -62,10 +57,9 @@ def owners(size, dice):
             yield dice.choice(ordinary)
 
 
-def records(size, kid, now):
+def records(size, now):
     """In order of issue: one half over three weeks and expired, the other over the last hours and, mostly, live."""
     dice = random.Random(size)  # The same records every time, but for the clock.
-    header = base64url(json.dumps({"typ": "at+jwt", "alg": "EdDSA", "kid": kid}, separators=(",", ":")).encode())
     old, recent = now - 22 * DAY_MS, now - 20 * HOUR_MS
     buried_live = 0
     for index, number in enumerate(owners(size, dice)):
@@ -83,7 +77,7 @@ def records(size, kid, now):
             f'"iat":{issued_at // 1000},"exp":{expires_at // 1000},"hostname":"{HOSTNAME}","origin":"{HOSTNAME}",'
             f'"policy":{{"version":"1","data":[{{"type":"agent","id":"{agent}","access":{ACCESS}}}]}}}}'
         )
-        yield Record(jti, agent, issued_at, expires_at, f"{header}.{base64url(claims.encode())}")
+        yield Record(jti, agent, issued_at, expires_at, claims)
 
 
 def sealing_key(database):
@@ -93,8 +87,8 @@ def sealing_key(database):
     return hmac.digest(pseudorandom, b"hallpass rows v1\x01", "sha256")
 
 
-def seal(key, project, record):
-    row = b"t" + project.to_bytes(8, "big") + record.expires_at.to_bytes(8, "big") + record.signing_input.encode()
+def seal(key, project, kid, record):
+    row = b"t" + project.to_bytes(8, "big") + record.expires_at.to_bytes(8, "big") + (kid + record.payload).encode()
     return hmac.digest(key, row, "sha256")[:16]
 
 
@@ -108,7 +102,7 @@ def fill(database, size):
     (kid,) = connection.execute("SELECT kid FROM signing_keys WHERE state = 'active'").fetchone()
     (project,) = connection.execute("SELECT id FROM projects WHERE name = ?", [PROJECT]).fetchone()
     connection.execute("BEGIN IMMEDIATE")
-    rows = records(size, kid, now)
+    rows = records(size, now)
     key = sealing_key(database)
     first = 1
     # In order of issue, so that the indexes take the shape that they have after a month, not that of a sorted load.
@@ -120,15 +114,15 @@ def fill(database, size):
                 project,
                 API_KEY_ID,
                 HOSTNAME,
-                f'["{r.agent}"]',
                 r.expires_at,
-                r.signing_input,
-                seal(key, project, r),
+                kid,
+                r.payload,
+                seal(key, project, kid, r),
             )
             for id_, r in enumerate(batch, first)
         )
         connection.executemany(
-            "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, agents, expires_at, signing_input, seal)"
+            "INSERT INTO tokens (id, jti, project_id, api_key_id, origin, expires_at, kid, payload, seal)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             tokens,
         )

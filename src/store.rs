@@ -4,6 +4,8 @@ mod migrate;
 mod sqlite;
 mod writer;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 pub use self::migrate::MigrateError;
@@ -22,8 +24,10 @@ pub struct IssuanceRecord {
     pub origin: Origin,
     pub agents: Vec<AgentId>,
     pub expires_at: Timestamp,
-    /// The exact JWS signing input; the signature is not kept.
-    pub signing_input: String,
+    /// The key that signed it: its header is the same for all its tokens.
+    pub kid: Arc<str>,
+    /// The exact payload. With the key's header it is the JWS signing input; the signature is not kept.
+    pub payload: String,
     pub seal: RowSeal,
 }
 
@@ -35,7 +39,8 @@ pub struct StoredToken {
     pub api_key_id: String,
     pub expires_at: Timestamp,
     pub revoked_at: Option<Timestamp>,
-    pub signing_input: String,
+    pub kid: String,
+    pub payload: String,
     pub seal: RowSeal,
 }
 
@@ -45,7 +50,8 @@ impl StoredToken {
         SealedRow::Token {
             project_id: self.project_id,
             expires_at: self.expires_at.millis(),
-            signing_input: &self.signing_input,
+            kid: &self.kid,
+            payload: &self.payload,
         }
     }
 }
@@ -145,7 +151,7 @@ pub enum StoreError {
     Unavailable(#[from] sqlx::Error),
     /// The same for each write of a batch that failed.
     #[error("the database cannot be used: {0}")]
-    BatchFailed(std::sync::Arc<sqlx::Error>),
+    BatchFailed(Arc<sqlx::Error>),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,

@@ -22,6 +22,9 @@ CREATE TABLE api_keys (
     revoked_at INTEGER
 ) STRICT;
 
+-- Asked for each token issued: it holds next to nothing.
+CREATE INDEX api_keys_revoked ON api_keys (id) WHERE revoked_at IS NOT NULL;
+
 -- Private keys are encrypted under the master key, which is not here.
 CREATE TABLE signing_keys (
     kid TEXT PRIMARY KEY,
@@ -34,19 +37,19 @@ CREATE TABLE signing_keys (
 ) STRICT;
 
 -- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
--- order of issue and never used twice, `expires_at` and `revoked_at` are milliseconds since the Unix epoch, `agents` is a
--- JSON array of the agents that the policy names, `seal` proves that a holder of the master key wrote
--- what is signed again for lists.
+-- order of issue and never used twice, `expires_at` and `revoked_at` are milliseconds since the Unix
+-- epoch, `kid` is the key that signed `payload`, the token's claims to the byte, and `seal` proves that
+-- a holder of the master key wrote what is signed again for lists.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     jti BLOB NOT NULL UNIQUE,
     project_id INTEGER NOT NULL,
     api_key_id TEXT NOT NULL,
     origin TEXT NOT NULL,
-    agents TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER,
-    signing_input TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    payload TEXT NOT NULL,
     seal BLOB NOT NULL
 ) STRICT;
 
@@ -74,7 +77,7 @@ CREATE TABLE token_agents (
 CREATE TRIGGER token_removed AFTER DELETE ON tokens BEGIN
     DELETE FROM token_agents
     WHERE project_id = old.project_id
-      AND agent_id IN (SELECT value FROM json_each(old.agents))
+      AND agent_id IN (SELECT value ->> 'id' FROM json_each(old.payload, '$.policy.data'))
       AND token_id = old.id;
 END;
 

@@ -73,26 +73,24 @@ impl App {
         let claims = Claims::new(&settings.issuer, &settings.audience, &project.name, jti, now, subject);
 
         let ring = self.ring();
-        let signing_input = ring.active().signing_input(&serde_json::to_vec(&claims)?);
-        let token = ring.active().sign(&signing_input)?;
+        let payload = serde_json::to_string(&claims)?;
+        let kid = ring.active().kid();
+        let token = ring.active().sign(&payload)?;
         let limit = self.settings.max_token_bytes;
         if token.len() > limit {
             return Err(IssueError::TooLarge { bytes: token.len(), limit });
         }
-        let row = SealedRow::Token {
-            project_id: project.id,
-            expires_at: expires_at.millis(),
-            signing_input: &signing_input,
-        };
-        let seal = self.sealer.seal(row);
+        let (project_id, at) = (project.id, expires_at.millis());
+        let seal = self.sealer.seal(SealedRow::Token { project_id, expires_at: at, kid, payload: &payload });
         let record = IssuanceRecord {
             jti,
-            project_id: project.id,
+            project_id,
             api_key_id: api_key.clone(),
             origin: claims.origin,
             agents: claims.policy.data.grants().iter().map(|grant| grant.id.clone()).collect(),
             expires_at,
-            signing_input,
+            kid: ring.active().shared_kid(),
+            payload,
             seal,
         };
         if !self.store.issue(record).await? {
@@ -156,18 +154,16 @@ fn listed(
     stored: StoredToken,
     now: Timestamp,
 ) -> Result<ListedToken, StoreError> {
-    let claims = UnverifiedClaims::of_signing_input(&stored.signing_input)
-        .ok_or(StoreError::Damaged("signing input"))?;
+    let claims: UnverifiedClaims =
+        serde_json::from_str(&stored.payload).map_err(|_| StoreError::Damaged("payload"))?;
     let mut live = stored.revoked_at.is_none() && !is_expired(stored.expires_at.seconds(), now);
     if live && !sealer.fits(stored.sealed_row(), stored.seal) {
         tracing::error!(jti = %stored.jti, "a token's record was not written by Hallpass, or was changed; it is not signed");
         live = false;
     }
     // A live token whose key is gone verifies nowhere: it is shown like one that is over.
-    let signed = ring
-        .key_of(&stored.signing_input, now)
-        .filter(|_| live)
-        .and_then(|key| key.sign(&stored.signing_input).ok());
+    let signed =
+        ring.key(&stored.kid, now).filter(|_| live).and_then(|key| key.sign(&stored.payload).ok());
     Ok(ListedToken {
         jti: stored.jti,
         token: signed.unwrap_or_else(|| stored.jti.to_string()),

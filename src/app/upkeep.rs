@@ -189,7 +189,7 @@ pub(super) async fn read_api_keys(
         let project = default.ok_or(StoreError::Damaged("list of projects"))?;
         keys.push((
             ApiKeyHash::of(secret),
-            ApiKey::new(ApiKeyId(STATIC_KEY_ID.to_owned()), project.clone(), true),
+            ApiKey::new(ApiKeyId(STATIC_KEY_ID.into()), project.clone(), true),
         ));
     }
     Ok(ApiKeys::new(keys))

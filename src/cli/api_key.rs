@@ -57,7 +57,7 @@ pub(super) fn run(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> 
     match command {
         Command::Create { name, project, gateway, json } => create(loaded, &name, &project, gateway, json)?,
         Command::List { json } => list(loaded, json)?,
-        Command::Revoke { id, keep_tokens, json } => revoke(loaded, ApiKeyId(id), keep_tokens, json)?,
+        Command::Revoke { id, keep_tokens, json } => revoke(loaded, ApiKeyId(id.into()), keep_tokens, json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -126,7 +126,7 @@ fn list(loaded: Loaded, json: bool) -> anyhow::Result<()> {
 }
 
 fn revoke(loaded: Loaded, id: ApiKeyId, keep_tokens: bool, json: bool) -> anyhow::Result<()> {
-    if id.0 == STATIC_KEY_ID {
+    if &*id.0 == STATIC_KEY_ID {
         bail!(
             "the static key stands in the environment: take `HALLPASS_API_KEY` away and restart; \
              `hallpass token revoke --api-key static` revokes its tokens"

@@ -28,7 +28,7 @@ pub const STATIC_KEY_ID: &str = "static";
 /// An API key's id, such as `key_4fQ0dBz1Xk`. It names the key and grants nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(transparent)]
-pub struct ApiKeyId(pub String);
+pub struct ApiKeyId(pub Arc<str>);
 
 impl fmt::Display for ApiKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +94,7 @@ impl NewApiKey {
         text.push_str(PREFIX);
         text.push_str(&secret);
         text.push_str(&checksum);
-        Self { id: ApiKeyId(format!("key_{}", base62(&random_bytes::<7>(), 10))), secret: text }
+        Self { id: ApiKeyId(format!("key_{}", base62(&random_bytes::<7>(), 10)).into()), secret: text }
     }
 }
 
@@ -195,7 +195,7 @@ impl ApiKeys {
     /// The keys used since their use was last noted, with the time. The static key has no record
     /// that could say so.
     pub fn unnoted_uses(&self) -> Vec<(ApiKeyId, Timestamp)> {
-        let keys = self.by_hash.values().filter(|key| key.id.0 != STATIC_KEY_ID);
+        let keys = self.by_hash.values().filter(|key| &*key.id.0 != STATIC_KEY_ID);
         keys.filter_map(|key| {
             let at = key.last_used_at.load(Ordering::Relaxed);
             (at != key.noted_at.load(Ordering::Relaxed)).then(|| (key.id.clone(), Timestamp::from_millis(at)))
@@ -231,7 +231,7 @@ mod tests {
 
     fn keys(secret: &str) -> ApiKeys {
         let project = Arc::new(Project { id: 1, name: "default".to_owned(), agents: None });
-        ApiKeys::new([(ApiKeyHash::of(secret), ApiKey::new(ApiKeyId("key_1".to_owned()), project, false))])
+        ApiKeys::new([(ApiKeyHash::of(secret), ApiKey::new(ApiKeyId("key_1".into()), project, false))])
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         keys.authenticate("sk-hp-right", Timestamp::from_millis(5));
         keys.authenticate("sk-hp-right", Timestamp::from_millis(7));
         let uses = keys.unnoted_uses();
-        assert_eq!(uses, [(ApiKeyId("key_1".to_owned()), Timestamp::from_millis(7))]);
+        assert_eq!(uses, [(ApiKeyId("key_1".into()), Timestamp::from_millis(7))]);
         assert_eq!(keys.unnoted_uses(), uses, "a write that fails is tried again");
         keys.mark_noted(&uses);
         assert!(keys.unnoted_uses().is_empty());

@@ -16,9 +16,9 @@ pub struct RowSeal([u8; BYTES]);
 /// What a row says that must not be changed behind the server's back.
 #[derive(Clone, Copy, Debug)]
 pub enum SealedRow<'a> {
-    /// Lists sign the stored input again: were it not sealed, whoever can write to the database could
+    /// Lists sign the stored payload again: were it not sealed, whoever can write to the database could
     /// have any token signed.
-    Token { project_id: i64, expires_at: i64, signing_input: &'a str },
+    Token { project_id: i64, expires_at: i64, kid: &'a str, payload: &'a str },
     /// Otherwise whoever can write to the database could add a key of their own.
     ApiKey { id: &'a str, project_id: i64, gateway: bool, hash: &'a [u8; 32] },
 }
@@ -34,13 +34,15 @@ impl RowSealer {
     /// The seal of a row.
     pub fn seal(&self, row: SealedRow<'_>) -> RowSeal {
         let mut context = hmac::Context::with_key(&self.0);
-        // Only the last part of each kind varies in length, so no two rows read alike.
+        // Only the last part of each kind varies in length, and a payload begins with a brace, which no
+        // `kid` holds: no two rows read alike.
         match row {
-            SealedRow::Token { project_id, expires_at, signing_input } => {
+            SealedRow::Token { project_id, expires_at, kid, payload } => {
                 context.update(b"t");
                 context.update(&project_id.to_be_bytes());
                 context.update(&expires_at.to_be_bytes());
-                context.update(signing_input.as_bytes());
+                context.update(kid.as_bytes());
+                context.update(payload.as_bytes());
             }
             SealedRow::ApiKey { id, project_id, gateway, hash } => {
                 context.update(b"k");
@@ -91,14 +93,15 @@ mod tests {
 
     #[test]
     fn a_row_fits_only_its_own_seal() {
-        let token = SealedRow::Token { project_id: 1, expires_at: 2, signing_input: "a.b" };
+        let token = SealedRow::Token { project_id: 1, expires_at: 2, kid: "k", payload: "{}" };
         let seal = sealer(1).seal(token);
         assert!(sealer(1).fits(token, seal));
         for other in [
-            SealedRow::Token { project_id: 2, expires_at: 2, signing_input: "a.b" },
-            SealedRow::Token { project_id: 1, expires_at: 3, signing_input: "a.b" },
-            SealedRow::Token { project_id: 1, expires_at: 2, signing_input: "a.c" },
-            SealedRow::ApiKey { id: "a.b", project_id: 1, gateway: false, hash: &[0; 32] },
+            SealedRow::Token { project_id: 2, expires_at: 2, kid: "k", payload: "{}" },
+            SealedRow::Token { project_id: 1, expires_at: 3, kid: "k", payload: "{}" },
+            SealedRow::Token { project_id: 1, expires_at: 2, kid: "k", payload: "{ }" },
+            SealedRow::Token { project_id: 1, expires_at: 2, kid: "l", payload: "{}" },
+            SealedRow::ApiKey { id: "k{}", project_id: 1, gateway: false, hash: &[0; 32] },
         ] {
             assert!(!sealer(1).fits(other, seal), "{other:?}");
         }

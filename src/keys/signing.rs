@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -81,7 +82,7 @@ enum Pair {
 
 /// A key pair ready to sign. It is parsed once: parsing costs as much as a signature.
 pub struct SigningKey {
-    kid: String,
+    kid: Arc<str>,
     algorithm: Algorithm,
     pair: Pair,
     decoding: DecodingKey,
@@ -139,12 +140,17 @@ impl SigningKey {
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let header_segment = header_segment(algorithm, &kid)?;
-        Ok(Self { kid, algorithm, pair, decoding, jwk, header_segment })
+        Ok(Self { kid: kid.into(), algorithm, pair, decoding, jwk, header_segment })
     }
 
     /// The key's id: the thumbprint of its JWK (RFC 7638).
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// The same, for records, of which there are many.
+    pub fn shared_kid(&self) -> Arc<str> {
+        self.kid.clone()
     }
 
     pub fn algorithm(&self) -> Algorithm {
@@ -165,20 +171,17 @@ impl SigningKey {
         &self.decoding
     }
 
-    /// The JWS signing input (RFC 7515, section 5.1) of a token with this payload.
-    pub fn signing_input(&self, payload_json: &[u8]) -> String {
-        let mut input =
-            String::with_capacity(self.header_segment.len() + 1 + payload_json.len().div_ceil(3) * 4);
-        input.push_str(&self.header_segment);
-        input.push('.');
-        URL_SAFE_NO_PAD.encode_string(payload_json, &mut input);
-        input
-    }
-
-    /// Signs and appends the signature: the token. For Ed25519 and RSA the same input gives the
-    /// same token, for ECDSA another valid one.
-    pub fn sign(&self, signing_input: &str) -> Result<String, SigningError> {
-        let message = signing_input.as_bytes();
+    /// The token with this payload (RFC 7515, section 5.1). For Ed25519 and RSA the same payload gives
+    /// the same token, for ECDSA another valid one.
+    pub fn sign(&self, payload_json: &str) -> Result<String, SigningError> {
+        let encoded = |bytes: usize| bytes.div_ceil(3) * 4;
+        let mut token = String::with_capacity(
+            self.header_segment.len() + encoded(payload_json.len()) + encoded(self.signature_len()) + 2,
+        );
+        token.push_str(&self.header_segment);
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(payload_json, &mut token);
+        let message = token.as_bytes();
         let mut rsa_signature = Vec::new();
         let ecdsa_or_ed;
         let signature = match &self.pair {
@@ -197,11 +200,16 @@ impl SigningKey {
                 &rsa_signature
             }
         };
-        let mut token = String::with_capacity(signing_input.len() + 1 + signature.len().div_ceil(3) * 4);
-        token.push_str(signing_input);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(token)
+    }
+
+    fn signature_len(&self) -> usize {
+        match &self.pair {
+            Pair::Ed25519(_) | Pair::P256(_) => 64,
+            Pair::Rsa(pair) => pair.public_modulus_len(),
+        }
     }
 }
 
@@ -236,7 +244,7 @@ mod tests {
     fn each_algorithm_signs_what_jsonwebtoken_verifies() {
         for algorithm in ALL {
             let key = key(algorithm);
-            let token = key.sign(&key.signing_input(b"{\"a\":1}")).unwrap();
+            let token = key.sign("{\"a\":1}").unwrap();
             let (input, signature) = token.rsplit_once('.').unwrap();
             let verified =
                 jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key.decoding, algorithm.jwt())
@@ -246,13 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn ed25519_and_rsa_sign_the_same_input_alike() {
+    fn ed25519_and_rsa_sign_the_same_payload_alike() {
         for (algorithm, alike) in
             [(Algorithm::EdDSA, true), (Algorithm::RS256, true), (Algorithm::ES256, false)]
         {
             let key = key(algorithm);
-            let input = key.signing_input(b"{}");
-            assert_eq!(key.sign(&input).unwrap() == key.sign(&input).unwrap(), alike, "{algorithm}");
+            assert_eq!(key.sign("{}").unwrap() == key.sign("{}").unwrap(), alike, "{algorithm}");
         }
     }
 

@@ -37,7 +37,7 @@ pub enum Written {
 
 /// Commits batches: all of a batch or nothing, answered in the same order.
 pub trait Commit: Send + 'static {
-    fn commit(&mut self, batch: &[Write]) -> impl Future<Output = Result<Vec<Written>, sqlx::Error>> + Send;
+    fn commit(&mut self, batch: Vec<Write>) -> impl Future<Output = Result<Vec<Written>, sqlx::Error>> + Send;
 }
 
 /// Whether writing works, as the last attempt showed.
@@ -125,7 +125,7 @@ async fn run(mut committer: impl Commit, mut waiting: mpsc::Receiver<Queued>, he
             queued.push(next);
         }
         let (batch, answers): (Vec<_>, Vec<_>) = queued.drain(..).map(|q| (q.write, q.answer)).unzip();
-        let outcome = committer.commit(&batch).await;
+        let outcome = committer.commit(batch).await;
         health.note(&outcome);
         // A receiver that is gone gave up waiting; its write stands all the same.
         match outcome {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     impl Commit for Gate {
-        async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Written>, sqlx::Error> {
+        async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
             self.batches.send(batch.len()).unwrap();
             self.permits.acquire().await.unwrap().forget();
             if self.fails {

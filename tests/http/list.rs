@@ -188,11 +188,11 @@ async fn tamper(server: &Server, sql: &'static str) {
 async fn what_was_written_into_the_database_is_not_signed() {
     let (server, client) = Server::start().await;
     let jti = claims(&token_of(&client.issue("agent-1").await))["jti"].as_str().unwrap().to_owned();
-    // The `sub` of the claims becomes that of another project, in place.
+    // The `sub` of the claims becomes that of another project.
     tamper(
         &server,
-        "UPDATE tokens SET signing_input = replace(signing_input, 'ZGVmYXVsd', 'b3RoZXJvd') \
-         WHERE instr(signing_input, 'ZGVmYXVsd') > 0",
+        r#"UPDATE tokens SET payload = replace(payload, '"sub":"default"', '"sub":"another"')
+           WHERE instr(payload, '"sub":"default"') > 0"#,
     )
     .await;
     assert_eq!(tokens(&client.get(TOKENS).await.json()), [jti]);

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hallpass::clock::Timestamp;
 use hallpass::keys::{ApiKeyHash, ApiKeyId, RowSeal};
 use hallpass::store::{ApiKeyRecord, IssuanceRecord, ListQuery, Status, Store};
@@ -29,7 +27,7 @@ pub(crate) fn agent(id: &str) -> AgentId {
 }
 
 pub(crate) fn key_id(id: &str) -> ApiKeyId {
-    ApiKeyId(id.to_owned())
+    ApiKeyId(id.into())
 }
 
 pub(crate) fn origin(hostname: &str) -> Origin {
@@ -93,7 +91,7 @@ impl Draft {
         TokenId::new(self.made_at, &random)
     }
 
-    /// The record, with the signing input that a server would make: a store may read the claims in it.
+    /// The record, with the payload that a server would make: a store may read the claims in it.
     pub(crate) fn record(&self) -> IssuanceRecord {
         let grant = |id: &&str| Grant { id: agent(id), access: vec![Access::ReadMessages] };
         let policy = Policy::new(self.agents.iter().map(grant).collect()).unwrap();
@@ -108,7 +106,7 @@ impl Draft {
             (hostname, policy, lifetime),
         );
         claims.exp = self.expires_at.seconds();
-        let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims).unwrap());
+        let payload = serde_json::to_string(&claims).unwrap();
         let PolicyClaim { data, .. } = claims.policy;
         IssuanceRecord {
             jti: self.jti(),
@@ -117,7 +115,8 @@ impl Draft {
             origin: claims.origin,
             agents: data.grants().iter().map(|grant| grant.id.clone()).collect(),
             expires_at: self.expires_at,
-            signing_input: format!("e30.{payload}"),
+            kid: "kid".into(),
+            payload,
             seal: seal(self.number),
         }
     }

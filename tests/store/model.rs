@@ -252,8 +252,8 @@ impl Pair {
         for entry in &self.model.0 {
             let found = self.store.find(entry.record.jti).await.unwrap().unwrap();
             assert_eq!(
-                (found.revoked_at, &found.signing_input),
-                (entry.revoked_at, &entry.record.signing_input)
+                (found.revoked_at, &found.payload),
+                (entry.revoked_at, &entry.record.payload)
             );
         }
     }

@@ -15,11 +15,11 @@ pub(crate) async fn an_issued_token_is_found_as_it_was_given(database: &Database
     let found = store.find(record.jti).await.unwrap().unwrap();
     assert_eq!(found.jti, record.jti);
     assert_eq!(found.project_id, record.project_id);
-    assert_eq!(found.api_key_id, record.api_key_id.0);
+    assert_eq!(*found.api_key_id, *record.api_key_id.0);
     assert_eq!(found.expires_at, record.expires_at);
     assert_eq!(found.seal, record.seal);
     assert_eq!(found.revoked_at, None);
-    assert_eq!(found.signing_input, record.signing_input);
+    assert_eq!((&*found.kid, &found.payload), (&*record.kid, &record.payload));
     assert_eq!(store.list(&query(Status::Active, None)).await.unwrap().tokens, [found]);
 }
 

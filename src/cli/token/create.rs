@@ -55,7 +55,7 @@ pub(super) fn create(loaded: Loaded, arguments: Create) -> anyhow::Result<()> {
                 .map_err(|rule| anyhow::anyhow!("the expiry {rule}"))?,
         };
         let request = TokenRequest { hostname: arguments.hostname, policy, expiry };
-        Ok(app.issue(&project, &ApiKeyId(CLI_KEY_ID.to_owned()), request).await?)
+        Ok(app.issue(&project, &ApiKeyId(CLI_KEY_ID.into()), request).await?)
     })?;
     if arguments.json {
         return print::json(&json!({

@@ -53,7 +53,7 @@ pub(super) fn revoke(loaded: Loaded, arguments: Revoke) -> anyhow::Result<()> {
             project_id,
             agent: arguments.agent,
             origin: arguments.hostname.map(|hostname| hostname.origin().clone()),
-            api_key: arguments.api_key.map(ApiKeyId),
+            api_key: arguments.api_key.map(|id| ApiKeyId(id.into())),
         };
         Ok(app.store.revoke_where(&filter, app.now()).await?)
     })?;

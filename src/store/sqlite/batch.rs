@@ -18,7 +18,7 @@ use crate::token::TokenId;
 pub(super) struct Committer(pub(super) Arc<Mutex<WriteConnection>>);
 
 impl Commit for Committer {
-    async fn commit(&mut self, batch: &[Write]) -> Result<Vec<Written>, sqlx::Error> {
+    async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
         let mut connection = self.0.lock().await;
         let outcome = match connection.get().await {
             Ok(open) => commit(open, batch).await,
@@ -32,60 +32,76 @@ impl Commit for Committer {
     }
 }
 
-async fn commit(connection: &mut SqliteConnection, batch: &[Write]) -> Result<Vec<Written>, sqlx::Error> {
-    let (mut records, mut revocations) = (Vec::new(), Vec::new());
+async fn commit(connection: &mut SqliteConnection, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
+    enum Asked {
+        Issue(TokenId),
+        Revoke(i64, TokenId),
+    }
+    let (mut records, mut revocations) = (Vec::with_capacity(batch.len()), Vec::new());
+    let mut asked = Vec::with_capacity(batch.len());
     for write in batch {
         match write {
-            Write::Issue(record) => records.push(record),
-            Write::Revoke { project_id, jti, now } => revocations.push((*project_id, *jti, *now)),
+            Write::Issue(record) => {
+                asked.push(Asked::Issue(record.jti));
+                records.push(record);
+            }
+            Write::Revoke { project_id, jti, now } => {
+                asked.push(Asked::Revoke(project_id, jti));
+                revocations.push((project_id, jti, now));
+            }
         }
     }
-    let issued = if records.is_empty() { HashSet::new() } else { insert(connection, &records).await? };
+    let refused = if records.is_empty() { HashSet::new() } else { insert(connection, records).await? };
     let revoked =
         if revocations.is_empty() { HashSet::new() } else { revoke(connection, &revocations).await? };
-    let written = batch.iter().map(|write| match write {
-        Write::Issue(record) => Written::Issued(issued.contains(&record.jti)),
-        Write::Revoke { project_id, jti, .. } => Written::Revoked(revoked.contains(&(*project_id, *jti))),
+    let written = asked.into_iter().map(|asked| match asked {
+        Asked::Issue(jti) => Written::Issued(!refused.contains(&jti)),
+        Asked::Revoke(project_id, jti) => Written::Revoked(revoked.contains(&(project_id, jti))),
     });
     Ok(written.collect())
 }
 
 /// Inserts the records in one transaction, but for those whose API key has been revoked, and returns
-/// those that were. Only the database knows that for certain: a server's view of the keys is a moment
-/// old.
+/// those. Only the database knows that for certain: a server's view of the keys is a moment old.
 async fn insert(
     connection: &mut SqliteConnection,
-    records: &[&IssuanceRecord],
+    records: Vec<IssuanceRecord>,
 ) -> Result<HashSet<TokenId>, sqlx::Error> {
-    let entries: Vec<_> = records.iter().flat_map(|r| r.agents.iter().map(|agent| (r.jti, agent))).collect();
-    let mut insert = sqlx::query(AssertSqlSafe(insert_sql(records.len(), entries.len())));
+    let jtis: Vec<_> = records.iter().map(|record| record.jti).collect();
+    let entries = records.iter().map(|record| record.agents.len()).sum();
+    let mut insert = sqlx::query(AssertSqlSafe(insert_sql(records.len(), entries)));
+    let mut agents = Vec::with_capacity(entries);
+    // What is bound by value is not copied.
     for record in records {
+        agents.extend(record.agents.into_iter().map(|agent| (record.jti, agent)));
         insert = insert
             .bind(record.jti.as_bytes().as_slice())
             .bind(record.project_id)
-            .bind(&record.api_key_id.0)
-            .bind(record.origin.as_str())
-            .bind(json(&record.agents)?)
+            .bind(record.api_key_id.0)
+            .bind(String::from(record.origin))
             .bind(record.expires_at.millis())
-            .bind(&record.signing_input)
+            .bind(record.kid)
+            .bind(record.payload)
             .bind(record.seal.as_bytes().as_slice());
     }
-    for (jti, agent) in &entries {
-        insert = insert.bind(jti.as_bytes().as_slice()).bind(agent.as_str());
+    for (jti, agent) in agents {
+        insert = insert.bind(jti.as_bytes().as_slice()).bind(String::from(agent));
     }
     // Most tokens are for one agent, so most batches of a size are alike and the statement is kept.
-    let rows = insert.persistent(entries.len() == records.len()).fetch_all(&mut *connection).await?;
+    let rows = insert.persistent(entries == jtis.len()).fetch_all(&mut *connection).await?;
     let inserted: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-    if usize::try_from(inserted) == Ok(records.len()) {
-        return Ok(records.iter().map(|record| record.jti).collect());
+    if usize::try_from(inserted) == Ok(jtis.len()) {
+        return Ok(HashSet::new());
     }
-    let jtis: Vec<_> = records.iter().map(|record| hex(record.jti)).collect();
+    let wanted: Vec<_> = jtis.iter().copied().map(hex).collect();
     let kept: Vec<(Vec<u8>,)> =
         sqlx::query_as("SELECT jti FROM tokens WHERE jti IN (SELECT unhex(value) FROM json_each(?))")
-            .bind(json(&jtis)?)
+            .bind(json(&wanted)?)
             .fetch_all(connection)
             .await?;
-    Ok(kept.into_iter().filter_map(|(jti,)| Some(TokenId::from_bytes(jti.try_into().ok()?))).collect())
+    let kept: HashSet<_> =
+        kept.into_iter().filter_map(|(jti,)| Some(TokenId::from_bytes(jti.try_into().ok()?))).collect();
+    Ok(jtis.into_iter().filter(|jti| !kept.contains(jti)).collect())
 }
 
 /// The statements for so many records and entries in the index of agents. `changes()` tells how many
@@ -99,7 +115,7 @@ fn insert_sql(records: usize, entries: usize) -> String {
     };
     sql.push_str(
         "BEGIN IMMEDIATE; \
-         INSERT INTO tokens (jti, project_id, api_key_id, origin, agents, expires_at, signing_input, seal) \
+         INSERT OR ROLLBACK INTO tokens (jti, project_id, api_key_id, origin, expires_at, kid, payload, seal) \
          SELECT * FROM (",
     );
     values(&mut sql, "(?,?,?,?,?,?,?,?)", records);

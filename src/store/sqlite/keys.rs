@@ -59,7 +59,7 @@ impl KeyStore for SqliteStore {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
         sqlx::query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at, seal) VALUES (?, ?, ?, ?, ?, ?, ?)")
-            .bind(&record.id.0)
+            .bind(&*record.id.0)
             .bind(record.project_id)
             .bind(&record.name)
             .bind(record.hash.as_bytes().as_slice())
@@ -93,7 +93,7 @@ impl KeyStore for SqliteStore {
         let mut transaction = connection.begin().await?;
         let found = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?")
             .bind(now.millis())
-            .bind(&id.0)
+            .bind(&*id.0)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
@@ -107,7 +107,7 @@ impl KeyStore for SqliteStore {
             )
             .bind(now.millis())
             .bind(live_from(now).millis())
-            .bind(&id.0)
+            .bind(&*id.0)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
@@ -191,7 +191,7 @@ fn api_key(row: ApiKeyRow) -> Result<StoredApiKey, StoreError> {
     let seal = RowSeal::from_bytes(seal.try_into().map_err(|_| StoreError::Damaged("seal"))?);
     let created_at = Timestamp::from_millis(created_at);
     Ok(StoredApiKey {
-        record: ApiKeyRecord { id: ApiKeyId(id), project_id, name, hash, gateway, created_at, seal },
+        record: ApiKeyRecord { id: ApiKeyId(id.into()), project_id, name, hash, gateway, created_at, seal },
         last_used_at: last_used_at.map(Timestamp::from_millis),
         revoked_at: revoked_at.map(Timestamp::from_millis),
     })

@@ -13,8 +13,8 @@ use crate::store::{
 };
 use crate::token::{AgentId, Origin, TokenId, live_from};
 
-/// A row of `tokens`: jti, project, API key, expires at, revoked at, signing input, seal.
-type Row = (Vec<u8>, i64, String, i64, Option<i64>, String, Vec<u8>);
+/// A row of `tokens`: jti, project, API key, expires at, revoked at, kid, payload, seal.
+type Row = (Vec<u8>, i64, String, i64, Option<i64>, String, String, Vec<u8>);
 
 /// How long the floor of live ids is used before it is looked up again.
 const LIVE_FLOOR_AGE_MILLIS: i64 = 30_000;
@@ -33,7 +33,7 @@ macro_rules! page {
     ($index_condition:literal, $row_condition:literal) => {
         [
             concat!(
-                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input, t.seal \
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.kid, t.payload, t.seal \
                  FROM token_agents i CROSS JOIN tokens t ON t.id = i.token_id \
                  WHERE i.project_id = ?1 AND i.agent_id = ?2",
                 $index_condition,
@@ -41,7 +41,7 @@ macro_rules! page {
                 " ORDER BY i.token_id DESC LIMIT ?3 OFFSET ?4"
             ),
             concat!(
-                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.signing_input, t.seal \
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.kid, t.payload, t.seal \
                  FROM (SELECT project_id, id AS token_id, expires_at FROM tokens INDEXED BY tokens_by_project) i \
                  CROSS JOIN tokens t ON t.id = i.token_id WHERE i.project_id = ?1 AND ?2 IS NULL",
                 $index_condition,
@@ -56,7 +56,7 @@ const ACTIVE: [&str; 2] = page!(" AND i.token_id >= ?6 AND i.expires_at >= ?5", 
 const EXPIRED: [&str; 2] = page!(" AND i.expires_at < ?5", " AND t.revoked_at IS NULL");
 const ALL: [&str; 2] = page!("", "");
 /// The same by the index of revoked tokens, which holds few.
-const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal FROM tokens \
+const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, kid, payload, seal FROM tokens \
      WHERE project_id = ?1 AND revoked_at IS NOT NULL \
        AND (?2 IS NULL OR EXISTS (SELECT 1 FROM token_agents a \
             WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = tokens.id)) \
@@ -98,7 +98,7 @@ impl TokenStore for SqliteStore {
 
     async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal FROM tokens WHERE jti = ?",
+            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, kid, payload, seal FROM tokens WHERE jti = ?",
         )
         .bind(jti.as_bytes().as_slice())
         .fetch_optional(&self.readers)
@@ -127,7 +127,7 @@ impl TokenStore for SqliteStore {
         .bind(live_from(now).millis())
         .bind(filter.project_id)
         .bind(filter.origin.as_ref().map(Origin::as_str))
-        .bind(filter.api_key.as_ref().map(|id| id.0.as_str()))
+        .bind(filter.api_key.as_ref().map(|id| &*id.0))
         .bind(filter.agent.as_ref().map(AgentId::as_str))
         .execute(&mut *transaction)
         .await?
@@ -185,14 +185,15 @@ impl SqliteStore {
 }
 
 fn stored(row: Row) -> Result<StoredToken, StoreError> {
-    let (jti, project_id, api_key_id, expires_at, revoked_at, signing_input, seal) = row;
+    let (jti, project_id, api_key_id, expires_at, revoked_at, kid, payload, seal) = row;
     Ok(StoredToken {
         jti: TokenId::from_bytes(jti.try_into().map_err(|_| StoreError::Damaged("jti"))?),
         project_id,
         api_key_id,
         expires_at: Timestamp::from_millis(expires_at),
         revoked_at: revoked_at.map(Timestamp::from_millis),
-        signing_input,
+        kid,
+        payload,
         seal: RowSeal::from_bytes(seal.try_into().map_err(|_| StoreError::Damaged("seal"))?),
     })
 }
