@@ -12,7 +12,7 @@ import report
 from harness import BENCH, BenchError, Server
 from report import Goal, progress
 
-AGENTS = 1000
+AGENTS = 1
 STARTS = 20
 REST_SECONDS = 1.0
 BODY_BYTES = 190

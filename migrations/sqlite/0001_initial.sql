@@ -37,9 +37,9 @@ CREATE TABLE signing_keys (
 ) STRICT;
 
 -- One row for each token issued; the token itself, signature and all, is never stored. `id` is the
--- order of issue and never used twice, `expires_at` and `revoked_at` are milliseconds since the Unix
--- epoch, `kid` is the key that signed `payload`, the token's claims to the byte, and `seal` proves that
--- a holder of the master key wrote what is signed again for lists.
+-- order of issue and never used twice, `expires_at` is milliseconds since the Unix epoch, `kid` is the
+-- key that signed `payload`, the token's claims to the byte, and `seal` proves that a holder of the
+-- master key wrote what is signed again for lists. A row never changes.
 CREATE TABLE tokens (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     jti BLOB NOT NULL UNIQUE,
@@ -47,7 +47,6 @@ CREATE TABLE tokens (
     api_key_id TEXT NOT NULL,
     origin TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
-    revoked_at INTEGER,
     kid TEXT NOT NULL,
     payload TEXT NOT NULL,
     seal BLOB NOT NULL
@@ -55,9 +54,6 @@ CREATE TABLE tokens (
 
 -- For revoking what is live and for removing what is long over.
 CREATE INDEX tokens_by_expiry ON tokens (expires_at);
-
--- For listing what was revoked; only what was costs anything.
-CREATE INDEX tokens_revoked ON tokens (project_id, id) WHERE revoked_at IS NOT NULL;
 
 -- For listing, newest first, at a cost that depends on the page: a project's tokens, and those for
 -- one agent. `expires_at` is in both so that tokens that are over are passed by without a look at
@@ -72,9 +68,23 @@ CREATE TABLE token_agents (
     PRIMARY KEY (project_id, agent_id, token_id)
 ) STRICT, WITHOUT ROWID;
 
--- Entries go with their token, in the statement that removes many at once; SQLite finds no good plan
--- for deleting many entries by all three columns.
+-- Revoked tokens, in the order in which they were revoked: servers that keep them in memory ask for
+-- what came after the last that they saw. A revocation costs by how many there are, not by how many
+-- tokens there are.
+CREATE TABLE revocations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    project_id INTEGER NOT NULL,
+    token_id INTEGER NOT NULL,
+    jti BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER NOT NULL,
+    UNIQUE (project_id, token_id)
+) STRICT;
+
+-- What belongs to a token goes with it, in the statement that removes many at once; SQLite finds no
+-- good plan for deleting many entries by all three columns.
 CREATE TRIGGER token_removed AFTER DELETE ON tokens BEGIN
+    DELETE FROM revocations WHERE project_id = old.project_id AND token_id = old.id;
     DELETE FROM token_agents
     WHERE project_id = old.project_id
       AND agent_id IN (SELECT value ->> 'id' FROM json_each(old.payload, '$.policy.data'))

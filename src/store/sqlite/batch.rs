@@ -137,14 +137,19 @@ async fn revoke(
 ) -> Result<HashSet<(i64, TokenId)>, sqlx::Error> {
     let rows: Vec<_> =
         revocations.iter().map(|(project_id, jti, now)| (project_id, hex(*jti), now.millis())).collect();
+    let rows = json(&rows)?;
     let found: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-        "UPDATE tokens SET revoked_at = coalesce(revoked_at, r.now) \
-         FROM (SELECT value ->> 0 AS project_id, unhex(value ->> 1) AS jti, value ->> 2 AS now \
-               FROM json_each(?)) AS r \
-         WHERE tokens.jti = r.jti AND tokens.project_id = r.project_id \
-         RETURNING project_id, jti",
+        "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+         SELECT tokens.project_id, tokens.id, tokens.jti, tokens.expires_at, asked.value ->> 2 \
+         FROM json_each(?) AS asked CROSS JOIN tokens ON tokens.jti = unhex(asked.value ->> 1) \
+         WHERE tokens.project_id = asked.value ->> 0 \
+         ON CONFLICT DO NOTHING; \
+         SELECT tokens.project_id, tokens.jti \
+         FROM json_each(?) AS asked CROSS JOIN tokens ON tokens.jti = unhex(asked.value ->> 1) \
+         WHERE tokens.project_id = asked.value ->> 0",
     )
-    .bind(json(&rows)?)
+    .bind(&rows)
+    .bind(&rows)
     .fetch_all(connection)
     .await?;
     let found = found.into_iter();

@@ -103,7 +103,9 @@ impl KeyStore for SqliteStore {
         let mut revoked = 0;
         if !keep_tokens {
             revoked = sqlx::query(
-                "UPDATE tokens SET revoked_at = ? WHERE expires_at >= ? AND revoked_at IS NULL AND api_key_id = ?",
+                "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+                 SELECT project_id, id, jti, expires_at, ? FROM tokens WHERE expires_at >= ? AND api_key_id = ? \
+                 ON CONFLICT DO NOTHING",
             )
             .bind(now.millis())
             .bind(live_from(now).millis())

@@ -30,37 +30,39 @@ pub(super) struct LiveFloor {
 /// of agents, where CROSS JOIN fixes the order: a token's row is looked at only for what passes. The
 /// second is of the whole project, by an index that is named because the one by expiry looks good too.
 macro_rules! page {
-    ($index_condition:literal, $row_condition:literal) => {
+    ($condition:literal) => {
         [
             concat!(
-                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.kid, t.payload, t.seal \
-                 FROM token_agents i CROSS JOIN tokens t ON t.id = i.token_id \
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, r.revoked_at, t.kid, t.payload, t.seal \
+                 FROM token_agents i \
+                 LEFT JOIN revocations r ON r.project_id = i.project_id AND r.token_id = i.token_id \
+                 CROSS JOIN tokens t ON t.id = i.token_id \
                  WHERE i.project_id = ?1 AND i.agent_id = ?2",
-                $index_condition,
-                $row_condition,
+                $condition,
                 " ORDER BY i.token_id DESC LIMIT ?3 OFFSET ?4"
             ),
             concat!(
-                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, t.revoked_at, t.kid, t.payload, t.seal \
+                "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, r.revoked_at, t.kid, t.payload, t.seal \
                  FROM (SELECT project_id, id AS token_id, expires_at FROM tokens INDEXED BY tokens_by_project) i \
+                 LEFT JOIN revocations r ON r.project_id = i.project_id AND r.token_id = i.token_id \
                  CROSS JOIN tokens t ON t.id = i.token_id WHERE i.project_id = ?1 AND ?2 IS NULL",
-                $index_condition,
-                $row_condition,
+                $condition,
                 " ORDER BY i.token_id DESC LIMIT ?3 OFFSET ?4"
             ),
         ]
     };
 }
 
-const ACTIVE: [&str; 2] = page!(" AND i.token_id >= ?6 AND i.expires_at >= ?5", " AND t.revoked_at IS NULL");
-const EXPIRED: [&str; 2] = page!(" AND i.expires_at < ?5", " AND t.revoked_at IS NULL");
-const ALL: [&str; 2] = page!("", "");
-/// The same by the index of revoked tokens, which holds few.
-const REVOKED: &str = "SELECT jti, project_id, api_key_id, expires_at, revoked_at, kid, payload, seal FROM tokens \
-     WHERE project_id = ?1 AND revoked_at IS NOT NULL \
+const ACTIVE: [&str; 2] = page!(" AND i.token_id >= ?6 AND i.expires_at >= ?5 AND r.revoked_at IS NULL");
+const EXPIRED: [&str; 2] = page!(" AND i.expires_at < ?5 AND r.revoked_at IS NULL");
+const ALL: [&str; 2] = page!("");
+/// The same by the revocations, of which there are few.
+const REVOKED: &str = "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, r.revoked_at, t.kid, t.payload, t.seal \
+     FROM revocations r CROSS JOIN tokens t ON t.id = r.token_id \
+     WHERE r.project_id = ?1 \
        AND (?2 IS NULL OR EXISTS (SELECT 1 FROM token_agents a \
-            WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = tokens.id)) \
-     ORDER BY id DESC LIMIT ?3 OFFSET ?4";
+            WHERE a.project_id = ?1 AND a.agent_id = ?2 AND a.token_id = r.token_id)) \
+     ORDER BY r.token_id DESC LIMIT ?3 OFFSET ?4";
 
 #[async_trait]
 impl TokenStore for SqliteStore {
@@ -98,7 +100,9 @@ impl TokenStore for SqliteStore {
 
     async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError> {
         let row: Option<Row> = sqlx::query_as(
-            "SELECT jti, project_id, api_key_id, expires_at, revoked_at, kid, payload, seal FROM tokens WHERE jti = ?",
+            "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, r.revoked_at, t.kid, t.payload, t.seal \
+             FROM tokens t LEFT JOIN revocations r ON r.project_id = t.project_id AND r.token_id = t.id \
+             WHERE t.jti = ?",
         )
         .bind(jti.as_bytes().as_slice())
         .fetch_optional(&self.readers)
@@ -115,13 +119,15 @@ impl TokenStore for SqliteStore {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;
         let revoked = sqlx::query(
-            "UPDATE tokens SET revoked_at = ?1 \
-             WHERE expires_at >= ?2 AND revoked_at IS NULL \
+            "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+             SELECT project_id, id, jti, expires_at, ?1 FROM tokens \
+             WHERE expires_at >= ?2 \
                AND (?3 IS NULL OR project_id = ?3) \
                AND (?4 IS NULL OR origin = ?4) \
                AND (?5 IS NULL OR api_key_id = ?5) \
                AND (?6 IS NULL OR EXISTS (SELECT 1 FROM token_agents a \
-                    WHERE a.project_id = tokens.project_id AND a.agent_id = ?6 AND a.token_id = tokens.id))",
+                    WHERE a.project_id = tokens.project_id AND a.agent_id = ?6 AND a.token_id = tokens.id)) \
+             ON CONFLICT DO NOTHING",
         )
         .bind(now.millis())
         .bind(live_from(now).millis())
