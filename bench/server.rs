@@ -19,8 +19,8 @@ use hallpass::app::{App, Settings};
 use hallpass::clock::{SystemClock, Timestamp};
 use hallpass::keys::{Algorithm, ApiKeyId, MasterKey, MasterKeySource, Project, SealedKey};
 use hallpass::store::{
-    ApiKeyRecord, IssuanceRecord, KeyStore, ListQuery, Page, RevokeFilter, Store, StoreError, StoredApiKey,
-    StoredToken, TokenStore, Versions,
+    ApiKeyRecord, IssuanceRecord, KeyStore, ListQuery, Page, RevocationCursor, Revocations, RevokeFilter,
+    Store, StoreError, StoredApiKey, StoredToken, TokenStore, Versions,
 };
 use hallpass::token::{AgentId, Limits, TokenId};
 use tokio::net::TcpListener;
@@ -51,6 +51,14 @@ impl TokenStore for NoStore {
 
     async fn revoke_where(&self, _filter: &RevokeFilter, _now: Timestamp) -> Result<u64, StoreError> {
         Ok(0)
+    }
+
+    async fn revocations(
+        &self,
+        _since: Option<RevocationCursor>,
+        _now: Timestamp,
+    ) -> Result<Revocations, StoreError> {
+        Ok(Revocations { tokens: Vec::new(), whole: true, next: RevocationCursor(0) })
     }
 
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
@@ -113,6 +121,10 @@ impl Store for NoStore {
         Ok(Versions { api_keys: 0, signing_keys: 0 })
     }
 
+    async fn changed(&self) {
+        std::future::pending().await
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -153,6 +165,7 @@ async fn app() -> Arc<App> {
         algorithm: Algorithm::EdDSA,
         rotate_every: Duration::from_secs(90 * 86_400),
         retention: Duration::from_secs(30 * 86_400),
+        max_staleness: Duration::from_secs(30),
     };
     let master = MasterKeySource::Given(MasterKey::parse(&STANDARD.encode([0; 32])).expect("32 bytes"));
     let store = Arc::new(NoStore::default());

@@ -2,16 +2,18 @@
 //! keys and the store into the few things that can be done with a token.
 
 mod keys;
+mod revoked;
 mod tokens;
 mod upkeep;
 
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use self::keys::{ProjectName, RevokedKey};
+use self::revoked::Revoked;
 pub use self::tokens::{IssueError, IssuedToken, ListedPage, ListedToken};
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{
@@ -38,6 +40,8 @@ pub struct Settings {
     pub rotate_every: Duration,
     /// How long records stay past their expiry.
     pub retention: Duration,
+    /// How long tokens are judged by what was last read.
+    pub max_staleness: Duration,
 }
 
 /// Why the application can't start or a change of its keys can't be made.
@@ -68,6 +72,9 @@ pub struct App {
     api_keys: RwLock<Arc<ApiKeys>>,
     /// What the two above were read at.
     seen: RwLock<Versions>,
+    revoked: Revoked,
+    /// When an unknown key last made the server look for it.
+    looked_for_key: tokio::sync::Mutex<Option<Instant>>,
     signing_pages: Arc<Semaphore>,
 }
 
@@ -88,6 +95,8 @@ impl App {
         let sealer = Arc::new(RowSealer::new(&master));
         let api_keys =
             upkeep::read_api_keys(&*store, &sealer, static_key.as_ref().map(|key| key.as_str())).await?;
+        let (looked_at, now) = (Instant::now(), clock.now());
+        let revoked = Revoked::new(looked_at, now, store.revocations(None, now).await?);
         Ok(Self {
             clock,
             store,
@@ -98,6 +107,8 @@ impl App {
             ring: RwLock::new(Arc::new(ring)),
             api_keys: RwLock::new(Arc::new(api_keys)),
             seen: RwLock::new(seen),
+            revoked,
+            looked_for_key: tokio::sync::Mutex::default(),
             signing_pages: Arc::new(Semaphore::new(SIGNING_PAGES)),
         })
     }

@@ -14,6 +14,7 @@ use url::Url;
 
 pub use self::read::{ConfigError, Loaded, Secrets};
 use crate::keys::Algorithm;
+use crate::store::DatabaseUrl;
 use crate::units;
 
 /// All settings that may stand in a file.
@@ -38,10 +39,17 @@ pub struct ServerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    pub url: String,
+    #[serde(with = "database_url")]
+    pub url: DatabaseUrl,
+    /// The same database past a pooler: for the schema and for hearing of changes.
+    #[serde(with = "optional_database_url", skip_serializing_if = "Option::is_none")]
+    pub direct_url: Option<DatabaseUrl>,
     /// How long records stay past their expiry.
     #[serde(with = "duration_text")]
     pub retention: Duration,
+    /// How long a server that can't reach the database says which tokens are good.
+    #[serde(with = "duration_text")]
+    pub max_staleness: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,7 +103,12 @@ impl Default for ServerConfig {
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: "sqlite:hallpass.db".to_owned(), retention: days(30) }
+        Self {
+            url: DatabaseUrl::Sqlite("hallpass.db".into()),
+            direct_url: None,
+            retention: days(30),
+            max_staleness: Duration::from_secs(30),
+        }
     }
 }
 
@@ -130,8 +143,20 @@ impl Config {
     /// What the types can't say. The error is the key and the problem.
     fn check(&self) -> Result<(), (&'static str, String)> {
         check_public_url(&self.server.public_url).map_err(|problem| ("server.public_url", problem))?;
-        crate::store::database_path(&self.database.url)
-            .map_err(|error| ("database.url", error.to_string()))?;
+        if self
+            .database
+            .direct_url
+            .as_ref()
+            .is_some_and(|url| url.file().is_some() || self.database.url.file().is_some())
+        {
+            let problem = "only PostgreSQL can be reached past a pooler: `database.url` and this must both be `postgres://…`";
+            return Err(("database.direct_url", problem.to_owned()));
+        }
+        let staleness = Duration::from_secs(1)..=days(1);
+        if !staleness.contains(&self.database.max_staleness) {
+            let got = units::show_duration(self.database.max_staleness);
+            return Err(("database.max_staleness", format!("must be between `1s` and `1d`, got `{got}`")));
+        }
         let tokens = &self.tokens;
         if tokens.audience.is_empty() {
             return Err(("tokens.audience", "must not be empty".to_owned()));
@@ -197,6 +222,44 @@ fn check_public_url(text: &str) -> Result<(), String> {
     Err(format!(
         "must be an absolute URL such as `https://tokens.example.com`, without a slash at its end: {problem}"
     ))
+}
+
+mod database_url {
+    use super::{DatabaseUrl, Deserialize};
+
+    /// Without its password: this is for people to look at.
+    pub(super) fn serialize<S: serde::Serializer>(
+        url: &DatabaseUrl,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(url)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<DatabaseUrl, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+mod optional_database_url {
+    use super::{DatabaseUrl, database_url};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        url: &Option<DatabaseUrl>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match url {
+            Some(url) => database_url::serialize(url, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<DatabaseUrl>, D::Error> {
+        database_url::deserialize(deserializer).map(Some)
+    }
 }
 
 mod duration_text {

@@ -1,15 +1,23 @@
 //! Where records live. [`Store`] is the seam: one behaviour, whatever the database.
 
+mod live_floor;
 mod migrate;
+mod postgres;
+mod rows;
 mod sqlite;
+mod url;
 mod writer;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 pub use self::migrate::MigrateError;
-pub use self::sqlite::{OpenError, SqliteStore, database_path};
+pub use self::postgres::PostgresStore;
+pub use self::sqlite::SqliteStore;
+pub use self::url::DatabaseUrl;
 pub use self::writer::{QUEUE_LENGTH, Write, Writer, WriterHealth, Written};
 use crate::clock::Timestamp;
 use crate::keys::{ApiKeyHash, ApiKeyId, Project, RowSeal, SealedKey, SealedRow};
@@ -133,11 +141,43 @@ pub struct StoredApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Where a server has got to in reading revocations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationCursor(pub i64);
+
+/// Revoked tokens and their expiry, and where to go on.
+#[derive(Clone, Debug)]
+pub struct Revocations {
+    /// Some may have been told before.
+    pub tokens: Vec<(TokenId, Timestamp)>,
+    /// Whether these are all there are, whatever was told before.
+    pub whole: bool,
+    pub next: RevocationCursor,
+}
+
 /// Counters that move when API keys (or projects) or signing keys have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Versions {
     pub api_keys: i64,
     pub signing_keys: i64,
+}
+
+/// Why a database can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "the database URL must be `sqlite:` and a path, such as `sqlite:/data/hallpass.db`, or one such as \
+         `postgres://user:password@host/database`, got `{0}`"
+    )]
+    Url(String),
+    #[error("another server is using `{}`: SQLite serves one `hallpass serve` a file", .0.display())]
+    InUse(PathBuf),
+    #[error("cannot open `{}`: {cause}", path.display())]
+    File { path: PathBuf, cause: io::Error },
+    #[error("cannot use the database `{database}`: {cause}")]
+    Database { database: String, cause: sqlx::Error },
+    #[error("cannot use the database `{database}`: {cause}")]
+    Schema { database: String, cause: MigrateError },
 }
 
 /// Why an operation failed. Nothing was half done.
@@ -152,6 +192,9 @@ pub enum StoreError {
     /// The same for each write of a batch that failed.
     #[error("the database cannot be used: {0}")]
     BatchFailed(Arc<sqlx::Error>),
+    /// The database has been out of reach for too long to say whether a token was revoked.
+    #[error("the database has been out of reach for {0} s, and tokens may have been revoked since")]
+    Stale(u64),
     /// The store has been closed.
     #[error("the store is closed")]
     Closed,
@@ -181,6 +224,14 @@ pub trait TokenStore: Send + Sync {
 
     /// Revokes every live token that fits, in one transaction, and says how many.
     async fn revoke_where(&self, filter: &RevokeFilter, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// What was revoked since an earlier look: nothing that was committed by then is left out, however
+    /// long its transaction took. Without one, every revoked token that isn't over at `now`.
+    async fn revocations(
+        &self,
+        since: Option<RevocationCursor>,
+        now: Timestamp,
+    ) -> Result<Revocations, StoreError>;
 
     /// When the last of all tokens ends.
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -228,6 +279,10 @@ pub trait KeyStore: Send + Sync {
 #[async_trait]
 pub trait Store: TokenStore + KeyStore + 'static {
     async fn versions(&self) -> Result<Versions, StoreError>;
+
+    /// Waits until the database tells that something has changed which servers keep in memory. It may
+    /// tell too often or never: whoever must know also looks now and then.
+    async fn changed(&self);
 
     /// Writes something tiny, to learn whether writing works.
     async fn probe(&self) -> Result<(), StoreError>;

@@ -24,6 +24,7 @@ fn settings() -> Settings {
         algorithm: Algorithm::EdDSA,
         rotate_every: DAY * 90,
         retention: DAY * 30,
+        max_staleness: DAY,
     }
 }
 

@@ -86,7 +86,7 @@ pub(super) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     let token = token_of(&headers, body).await?;
     if let Some(jti) = unverified_id(&token) {
-        app.store.revoke(key.project.id, jti, app.now()).await?;
+        app.revoke(&key.project, jti).await?;
     }
     Ok(StatusCode::OK)
 }

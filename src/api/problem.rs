@@ -158,6 +158,10 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) => {
                 ("the database cannot be used for now; nothing was done, try again", false)
             }
+            StoreError::Stale(_) => (
+                "the database has been out of reach for too long to know which tokens are good; try again",
+                true,
+            ),
             StoreError::Closed => ("the server is stopping; nothing was done, try again", true),
         };
         Self { cause: Some(Cause { text, known }), ..Self::new(Kind::Unavailable, detail) }

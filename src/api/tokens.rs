@@ -184,7 +184,7 @@ pub(super) async fn delete_token(
     let never_issued = || Problem::new(Kind::NotFound, "this API key's project never issued such a token");
     let Path(token) = path.map_err(|_| never_issued())?;
     let jti = unverified_id(&token).ok_or_else(never_issued)?;
-    if app.store.revoke(key.project.id, jti, app.now()).await? {
+    if app.revoke(&key.project, jti).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(never_issued())

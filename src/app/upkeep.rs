@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{App, AppError, Settings, read, write};
 use crate::clock::Timestamp;
@@ -23,8 +24,11 @@ const RING_ATTEMPTS: usize = 10;
 const DEFAULT_PROJECT: &str = "default";
 
 impl App {
-    /// Reads what has changed since the last look. It costs one read when nothing has.
+    /// Reads what has changed since the last look. It costs two small reads when nothing has.
     pub async fn refresh(&self) -> Result<(), AppError> {
+        let (looked_at, clock) = (Instant::now(), self.now());
+        let found = self.store.revocations(self.revoked.cursor(clock), clock).await?;
+        self.revoked.take(looked_at, clock, found);
         let now: Versions = self.store.versions().await?;
         let seen = read(&self.seen);
         if now.api_keys != seen.api_keys {

@@ -6,9 +6,9 @@ use anyhow::bail;
 
 use crate::app::{App, Settings};
 use crate::clock::SystemClock;
-use crate::config::Loaded;
+use crate::config::{DatabaseConfig, Loaded};
 use crate::keys::MasterKeySource;
-use crate::store::{SqliteStore, database_path};
+use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store};
 use crate::token::Limits;
 
 /// What the database is opened for.
@@ -25,17 +25,14 @@ pub(super) enum Purpose {
 /// Opens the database and reads the keys. A failure leaves everything as it was.
 pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App> {
     let config = loaded.config;
-    let path = database_path(&config.database.url)?;
-    if purpose == Purpose::MustExist && !path.exists() {
-        bail!(
-            "there is no database at `{}` yet; is `database.url` right? `hallpass serve` and `hallpass api-key create` make one",
-            path.display()
-        );
-    }
-    let store = SqliteStore::open(&path, purpose == Purpose::Serve).await?;
-    let master = match loaded.secrets.master_key {
-        Some(key) => MasterKeySource::Given(key),
-        None => MasterKeySource::beside(&path),
+    let store = store(&config.database, purpose).await?;
+    let master = match (loaded.secrets.master_key, config.database.url.file()) {
+        (Some(key), _) => MasterKeySource::Given(key),
+        (None, Some(path)) => MasterKeySource::beside(path),
+        (None, None) => bail!(
+            "with PostgreSQL the master key must be given, the same to every server: set `HALLPASS_MASTER_KEY` or \
+             `HALLPASS_MASTER_KEY_FILE`; `openssl rand -base64 32` makes one, and without it the database is useless"
+        ),
     };
     let settings = Settings {
         issuer: config.server.public_url,
@@ -45,8 +42,30 @@ pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App>
         algorithm: config.signing.algorithm,
         rotate_every: config.signing.rotate_every,
         retention: config.database.retention,
+        max_staleness: config.database.max_staleness,
     };
-    Ok(App::open(Arc::new(store), Arc::new(SystemClock), settings, &master, loaded.secrets.api_key).await?)
+    Ok(App::open(store, Arc::new(SystemClock), settings, &master, loaded.secrets.api_key).await?)
+}
+
+/// Opens the database that is configured.
+async fn store(config: &DatabaseConfig, purpose: Purpose) -> anyhow::Result<Arc<dyn Store>> {
+    let path = match &config.url {
+        DatabaseUrl::Sqlite(path) => path,
+        DatabaseUrl::Postgres(url) => {
+            let direct = match &config.direct_url {
+                Some(DatabaseUrl::Postgres(direct)) => Some(direct),
+                _ => None,
+            };
+            return Ok(Arc::new(PostgresStore::open(url, direct).await?));
+        }
+    };
+    if purpose == Purpose::MustExist && !path.exists() {
+        bail!(
+            "there is no database at `{}` yet; is `database.url` right? `hallpass serve` and `hallpass api-key create` make one",
+            path.display()
+        );
+    }
+    Ok(Arc::new(SqliteStore::open(path, purpose == Purpose::Serve).await?))
 }
 
 /// Runs a command's work on a runtime of one thread, with the application open, and closes it.

@@ -29,7 +29,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let listen = loaded.config.server.listen;
-    let database = loaded.config.database.url.clone();
+    let database = loaded.config.database.url.to_string();
     let app = Arc::new(open::app(loaded, Purpose::Serve).await?);
     app.adopt_algorithm().await?;
     let listener = TcpListener::bind(listen).await.with_context(|| {

@@ -81,6 +81,10 @@ impl Loaded {
             match name.as_str() {
                 API_KEY => loaded.secrets.set_api_key(&name, Zeroizing::new(value))?,
                 MASTER_KEY => loaded.secrets.set_master_key(&name, Zeroizing::new(value))?,
+                "HALLPASS_DATABASE__URL_FILE" | "HALLPASS_DATABASE__DIRECT_URL_FILE" => {
+                    let url = read_secret(&name, &value)?;
+                    lay_over(&mut settings, name.trim_end_matches("_FILE"), url.to_string())?;
+                }
                 "HALLPASS_API_KEY_FILE" => loaded.secrets.set_api_key(&name, read_secret(&name, &value)?)?,
                 "HALLPASS_MASTER_KEY_FILE" => {
                     loaded.secrets.set_master_key(&name, read_secret(&name, &value)?)?

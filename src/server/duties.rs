@@ -62,7 +62,14 @@ async fn repeat(duty: Duty, app: Arc<App>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut fails = false;
     loop {
-        ticks.tick().await;
+        match duty {
+            // When the database tells, and now and then all the same.
+            Duty::Refresh => tokio::select! {
+                _ = ticks.tick() => {}
+                () = app.store.changed() => {}
+            },
+            _ => drop(ticks.tick().await),
+        }
         match duty.perform(&app).await {
             Ok(()) => {
                 if std::mem::take(&mut fails) {

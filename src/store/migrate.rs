@@ -1,7 +1,7 @@
 //! The schema's steps, applied at start: all that are missing in one transaction, so that two
 //! processes that start at once make one schema, and a step that fails leaves nothing behind.
 
-use sqlx::{Connection, Row, SqliteConnection};
+use sqlx::{Connection, PgConnection, Row, SqliteConnection};
 
 /// A step of the schema. Its version is its place in the list, from 1.
 struct Migration {
@@ -11,6 +11,9 @@ struct Migration {
 
 const SQLITE: &[Migration] =
     &[Migration { name: "initial", sql: include_str!("../../migrations/sqlite/0001_initial.sql") }];
+
+const POSTGRES: &[Migration] =
+    &[Migration { name: "initial", sql: include_str!("../../migrations/postgres/0001_initial.sql") }];
 
 /// Why the schema isn't right.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,50 @@ pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), Migr
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// The advisory lock that is held while the schema is changed: `hall` in ASCII, and a number.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(1751215212, 2)";
+
+/// Brings a PostgreSQL database to the newest schema. Servers that start at the same time wait for the
+/// first of them.
+pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    if postgres_version(connection).await? == POSTGRES.len() {
+        return Ok(());
+    }
+    let mut transaction = connection.begin().await?;
+    sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
+    let found = postgres_version(&mut transaction).await?;
+    if found > POSTGRES.len() {
+        return Err(MigrateError::Newer { found, known: POSTGRES.len() });
+    }
+    for (index, migration) in POSTGRES.iter().enumerate().skip(found) {
+        let version = index + 1;
+        let step = |cause| MigrateError::Step { version, name: migration.name, cause };
+        sqlx::raw_sql(migration.sql).execute(&mut *transaction).await.map_err(step)?;
+        let note = "CREATE TABLE IF NOT EXISTS hallpass_schema (version integer PRIMARY KEY, applied_at timestamptz NOT NULL)";
+        sqlx::raw_sql(note).execute(&mut *transaction).await.map_err(step)?;
+        sqlx::query("INSERT INTO hallpass_schema (version, applied_at) VALUES ($1, now())")
+            .bind(i32::try_from(version).unwrap_or(i32::MAX))
+            .execute(&mut *transaction)
+            .await
+            .map_err(step)?;
+        tracing::info!(version, name = migration.name, "schema step applied");
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The version of the schema; 0 if there is none.
+async fn postgres_version(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    let there = "SELECT to_regclass('hallpass_schema') IS NOT NULL";
+    if !sqlx::query_scalar(there).fetch_one(&mut *connection).await? {
+        return Ok(0);
+    }
+    let version: i32 = sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM hallpass_schema")
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(version).unwrap_or(usize::MAX))
 }
 
 /// The `application_id` of a Hallpass database: `hall` in ASCII.

@@ -18,8 +18,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
+use super::live_floor::LiveFloor;
 use super::writer::{MOST_IN_BATCH, Writer, WriterHealth};
-use super::{MigrateError, Store, StoreError, Versions, migrate};
+use super::{OpenError, Store, StoreError, Versions, migrate};
 
 /// How long a write waits for another process's, such as a command beside the server.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,45 +37,19 @@ pub struct SqliteStore {
     connection: Arc<Mutex<WriteConnection>>,
     writer: Writer,
     health: Arc<WriterHealth>,
-    live_floor: std::sync::Mutex<Option<tokens::LiveFloor>>,
+    live_floor: LiveFloor,
     /// Held as long as the server runs; the operating system lets go of it however it ends.
     _server_lock: Option<fs::File>,
-}
-
-/// Why a database can't be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(
-        "the database URL must be `sqlite:` and a path, such as `sqlite:hallpass.db` or `sqlite:/data/hallpass.db`, got `{0}`"
-    )]
-    Url(String),
-    #[error("another server is using `{}`: SQLite serves one `hallpass serve` a file", .0.display())]
-    InUse(PathBuf),
-    #[error("cannot open `{}`: {cause}", path.display())]
-    File { path: PathBuf, cause: io::Error },
-    #[error("cannot use the database `{}`: {cause}", path.display())]
-    Database { path: PathBuf, cause: sqlx::Error },
-    #[error("cannot use the database `{}`: {cause}", path.display())]
-    Schema { path: PathBuf, cause: MigrateError },
-}
-
-/// The path in a database URL such as `sqlite:hallpass.db`.
-pub fn database_path(url: &str) -> Result<PathBuf, OpenError> {
-    let path = url.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    match path {
-        Some(path) if !path.is_empty() && !path.contains([':', '?']) => Ok(PathBuf::from(path)),
-        // A PostgreSQL URL may hold a password: only its scheme is repeated.
-        _ => Err(OpenError::Url(url.split_once(':').map_or("", |(scheme, _)| scheme).to_owned() + ":…")),
-    }
 }
 
 impl SqliteStore {
     /// Opens a database, made if there is none, and brings its schema up to date. A server takes the
     /// file's lock and is refused if another server has it; commands don't take it.
     pub async fn open(path: &Path, as_server: bool) -> Result<Self, OpenError> {
+        let name = path.display().to_string();
         let server_lock = if as_server { Some(lock(path)?) } else { None };
         create_private(path).map_err(|cause| OpenError::File { path: path.to_owned(), cause })?;
-        let database = |cause| OpenError::Database { path: path.to_owned(), cause };
+        let database = |cause| OpenError::Database { database: name.clone(), cause };
         // Before anything is set: setting the journal mode already changes another application's file.
         let mut look = SqliteConnectOptions::new()
             .filename(path)
@@ -84,7 +59,7 @@ impl SqliteStore {
             .map_err(database)?;
         migrate::refuse_foreign(&mut look)
             .await
-            .map_err(|cause| OpenError::Schema { path: path.to_owned(), cause })?;
+            .map_err(|cause| OpenError::Schema { database: name.clone(), cause })?;
         look.close().await.map_err(database)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -100,8 +75,8 @@ impl SqliteStore {
             open: None,
         };
         let opened =
-            connection.get().await.map_err(|cause| OpenError::Database { path: path.to_owned(), cause })?;
-        migrate::sqlite(opened).await.map_err(|cause| OpenError::Schema { path: path.to_owned(), cause })?;
+            connection.get().await.map_err(|cause| OpenError::Database { database: name.clone(), cause })?;
+        migrate::sqlite(opened).await.map_err(|cause| OpenError::Schema { database: name.clone(), cause })?;
 
         let readers = PoolOptions::new()
             .max_connections(READERS)
@@ -110,8 +85,8 @@ impl SqliteStore {
             .connect_lazy_with(options.pragma("cache_size", "-2048").pragma("query_only", "1"));
         let connection = Arc::new(Mutex::new(connection));
         let health = Arc::new(WriterHealth::default());
-        let writer = Writer::start(batch::Committer(connection.clone()), health.clone());
-        let live_floor = std::sync::Mutex::default();
+        let writer = Writer::start(vec![batch::Committer(connection.clone())], health.clone());
+        let live_floor = LiveFloor::default();
         Ok(Self { readers, connection, writer, health, live_floor, _server_lock: server_lock })
     }
 }
@@ -123,6 +98,11 @@ impl Store for SqliteStore {
                           (SELECT version FROM versions WHERE name = 'signing_keys')";
         let (api_keys, signing_keys) = sqlx::query_as(sql).fetch_one(&self.readers).await?;
         Ok(Versions { api_keys, signing_keys })
+    }
+
+    /// SQLite tells nothing: who changes the file beside the server is found by looking.
+    async fn changed(&self) {
+        std::future::pending().await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::{IssuanceRecord, StoreError};
 use crate::clock::Timestamp;
@@ -41,7 +41,8 @@ pub enum Written {
 
 /// Commits batches: all of a batch or nothing, answered in the same order.
 pub trait Commit: Send + 'static {
-    fn commit(&mut self, batch: Vec<Write>) -> impl Future<Output = Result<Vec<Written>, sqlx::Error>> + Send;
+    fn commit(&mut self, batch: Vec<Write>)
+    -> impl Future<Output = Result<Vec<Written>, sqlx::Error>> + Send;
 }
 
 /// Whether writing works, as the last attempt showed.
@@ -83,15 +84,17 @@ struct Queued {
 pub struct Writer {
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     sender: mpsc::WeakSender<Queued>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl Writer {
-    /// Starts the task that commits.
-    pub fn start(committer: impl Commit, health: Arc<WriterHealth>) -> Self {
+    /// Starts a task for each committer: so many batches are committed at the same time.
+    pub fn start(committers: Vec<impl Commit>, health: Arc<WriterHealth>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        let task = tokio::spawn(run(committer, waiting, health));
-        Self { sender: queue.downgrade(), queue: Mutex::new(Some(queue)), task: Mutex::new(Some(task)) }
+        let waiting = Arc::new(Mutex::new(waiting));
+        let run = |committer| run(committer, waiting.clone(), health.clone());
+        let tasks = committers.into_iter().map(run).collect();
+        Self { sender: queue.downgrade(), queue: Mutex::new(Some(queue)), tasks: Mutex::new(tasks) }
     }
 
     /// Queues a write and waits until it is durable. Giving up the wait doesn't take the write back.
@@ -109,27 +112,22 @@ impl Writer {
     /// Takes no more writes, commits those that wait, and returns when all are answered.
     pub async fn close(&self) {
         self.queue.lock().await.take();
-        if let Some(task) = self.task.lock().await.take()
-            && let Err(error) = task.await
-        {
-            tracing::error!(%error, "the writer ended badly");
+        let mut tasks = self.tasks.lock().await;
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the writer ended badly");
+            }
         }
     }
 }
 
-async fn run(mut committer: impl Commit, mut waiting: mpsc::Receiver<Queued>, health: Arc<WriterHealth>) {
+async fn run(
+    mut committer: impl Commit,
+    waiting: Arc<Mutex<mpsc::Receiver<Queued>>>,
+    health: Arc<WriterHealth>,
+) {
     let mut queued = Vec::with_capacity(MOST_IN_BATCH);
-    while waiting.recv_many(&mut queued, MOST_IN_BATCH).await > 0 {
-        // Requests that are ready to queue go first. On an idle server there are none and this takes
-        // no time; on a busy one it makes for fewer, larger commits.
-        for _ in 0..TURNS {
-            tokio::task::yield_now().await;
-        }
-        while queued.len() < MOST_IN_BATCH
-            && let Ok(next) = waiting.try_recv()
-        {
-            queued.push(next);
-        }
+    while next_batch(&waiting, &mut queued).await {
         let (batch, answers): (Vec<_>, Vec<_>) = queued.drain(..).map(|q| (q.write, q.answer)).unzip();
         let outcome = committer.commit(batch).await;
         health.note(&outcome);
@@ -151,9 +149,29 @@ async fn run(mut committer: impl Commit, mut waiting: mpsc::Receiver<Queued>, he
     }
 }
 
+/// Takes what waits; `false` once nothing comes any more.
+async fn next_batch(waiting: &Mutex<mpsc::Receiver<Queued>>, batch: &mut Vec<Queued>) -> bool {
+    let mut waiting = waiting.lock().await;
+    if waiting.recv_many(batch, MOST_IN_BATCH).await == 0 {
+        return false;
+    }
+    // Requests that are ready to queue go first. On an idle server there are none and this takes
+    // no time; on a busy one it makes for fewer, larger commits.
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+    }
+    while batch.len() < MOST_IN_BATCH
+        && let Ok(next) = waiting.try_recv()
+    {
+        batch.push(next);
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::sync::Semaphore;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
@@ -183,7 +201,7 @@ mod tests {
         let (batches, seen) = mpsc::unbounded_channel();
         let health = Arc::new(WriterHealth::default());
         let gate = Gate { permits: permits.clone(), batches, fails };
-        (Arc::new(Writer::start(gate, health.clone())), permits, seen, health)
+        (Arc::new(Writer::start(vec![gate], health.clone())), permits, seen, health)
     }
 
     fn write() -> Write {

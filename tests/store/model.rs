@@ -251,10 +251,7 @@ impl Pair {
         }
         for entry in &self.model.0 {
             let found = self.store.find(entry.record.jti).await.unwrap().unwrap();
-            assert_eq!(
-                (found.revoked_at, &found.payload),
-                (entry.revoked_at, &entry.record.payload)
-            );
+            assert_eq!((found.revoked_at, &found.payload), (entry.revoked_at, &entry.record.payload));
         }
     }
 }

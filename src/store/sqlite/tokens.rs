@@ -1,30 +1,19 @@
 //! Records of issued tokens in SQLite.
 
-use std::sync::PoisonError;
-
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 
 use super::SqliteStore;
 use crate::clock::Timestamp;
 use crate::keys::RowSeal;
 use crate::store::{
-    IssuanceRecord, ListQuery, Page, RevokeFilter, Status, StoreError, StoredToken, TokenStore, Write,
-    Written,
+    IssuanceRecord, ListQuery, Page, RevocationCursor, Revocations, RevokeFilter, Status, StoreError,
+    StoredToken, TokenStore, Write, Written,
 };
 use crate::token::{AgentId, Origin, TokenId, live_from};
 
 /// A row of `tokens`: jti, project, API key, expires at, revoked at, kid, payload, seal.
 type Row = (Vec<u8>, i64, String, i64, Option<i64>, String, String, Vec<u8>);
-
-/// How long the floor of live ids is used before it is looked up again.
-const LIVE_FLOOR_AGE_MILLIS: i64 = 30_000;
-
-/// What [`SqliteStore::oldest_live_id`] found, and when: `live_from` in milliseconds.
-#[derive(Clone, Copy)]
-pub(super) struct LiveFloor {
-    id: i64,
-    live_from: i64,
-}
 
 /// A page, newest first: `?1` project, `?2` agent, `?3` limit, `?4` offset. The first is by the index
 /// of agents, where CROSS JOIN fixes the order: a token's row is looked at only for what passes. The
@@ -90,7 +79,7 @@ impl TokenStore for SqliteStore {
             select = select.bind(live_from);
         }
         if query.status == Status::Active {
-            select = select.bind(self.oldest_live_id(live_from).await?);
+            select = select.bind(self.live_floor.at(live_from, self.oldest_live_id(live_from)).await?);
         }
         let rows = select.fetch_all(&self.readers).await?;
         let has_next = rows.len() > wanted;
@@ -142,6 +131,28 @@ impl TokenStore for SqliteStore {
         Ok(revoked)
     }
 
+    async fn revocations(
+        &self,
+        since: Option<RevocationCursor>,
+        now: Timestamp,
+    ) -> Result<Revocations, StoreError> {
+        // One writer: what has the higher number was committed later.
+        let (newest,): (i64,) =
+            sqlx::query_as("SELECT coalesce(max(seq), 0) FROM revocations").fetch_one(&self.readers).await?;
+        let sql =
+            "SELECT jti, expires_at, seq FROM revocations WHERE seq > ? AND expires_at >= ? ORDER BY seq";
+        let (after, from) = since.map_or((0, live_from(now).millis()), |cursor| (cursor.0, i64::MIN));
+        let mut rows =
+            sqlx::query_as::<_, (Vec<u8>, i64, i64)>(sql).bind(after).bind(from).fetch(&self.readers);
+        let (mut tokens, mut last) = (Vec::new(), newest.max(after));
+        while let Some((jti, expires_at, seq)) = rows.try_next().await? {
+            let jti = TokenId::from_bytes(jti.try_into().map_err(|_| StoreError::Damaged("jti"))?);
+            tokens.push((jti, Timestamp::from_millis(expires_at)));
+            last = last.max(seq);
+        }
+        Ok(Revocations { tokens, whole: since.is_none(), next: RevocationCursor(last) })
+    }
+
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         let (last,): (Option<i64>,) =
             sqlx::query_as("SELECT max(expires_at) FROM tokens").fetch_one(&self.readers).await?;
@@ -166,27 +177,12 @@ impl TokenStore for SqliteStore {
 }
 
 impl SqliteStore {
-    /// An id that no live token is below, so that a list of live tokens stops there instead of
-    /// passing by every token of the last weeks. Looked up now and then: ids are never used twice,
-    /// so as time goes on it only rises and an old answer is right too, unless the clock was set
-    /// back.
     async fn oldest_live_id(&self, live_from: i64) -> Result<i64, StoreError> {
-        let known = *self.live_floor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(floor) = known
-            && floor.live_from <= live_from
-            && live_from - floor.live_from < LIVE_FLOOR_AGE_MILLIS
-        {
-            return Ok(floor.id);
-        }
-        let (id,): (i64,) = sqlx::query_as(
+        let select = sqlx::query_scalar(
             "SELECT coalesce((SELECT min(id) FROM tokens WHERE expires_at >= ?), \
                              (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'tokens'), 0)",
-        )
-        .bind(live_from)
-        .fetch_one(&self.readers)
-        .await?;
-        *self.live_floor.lock().unwrap_or_else(PoisonError::into_inner) = Some(LiveFloor { id, live_from });
-        Ok(id)
+        );
+        Ok(select.bind(live_from).fetch_one(&self.readers).await?)
     }
 }
 

@@ -1,0 +1,129 @@
+//! Revoked tokens in memory, so that asking whether one is revoked costs no read.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::store::{RevocationCursor, Revocations};
+use crate::token::{TokenId, live_from};
+
+/// Most revoked tokens that are kept; about 50 bytes each. Beyond it the database is asked.
+const MOST: usize = 4_000_000;
+
+/// How long they are kept past their expiry: a clock may be set back by a little.
+const SLACK: Duration = Duration::from_secs(3600);
+
+/// How often those past it are let go.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Revoked tokens that aren't over, as they were last read.
+pub(super) struct Revoked(RwLock<State>);
+
+struct State {
+    tokens: HashMap<TokenId, Timestamp>,
+    /// Whether there are more than are kept.
+    overflows: bool,
+    next: Option<RevocationCursor>,
+    /// When the last good look began: what was revoked before is known.
+    looked_at: Instant,
+    /// The clock at that look.
+    clock: Timestamp,
+    swept_at: Instant,
+}
+
+/// What memory says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    Revoked,
+    NotRevoked,
+    /// Only the database knows.
+    Unsure,
+}
+
+impl Revoked {
+    /// From a first look that began at `looked_at`.
+    pub(super) fn new(looked_at: Instant, now: Timestamp, first: Revocations) -> Self {
+        let state = State {
+            tokens: HashMap::new(),
+            overflows: false,
+            next: None,
+            looked_at,
+            clock: now,
+            swept_at: looked_at,
+        };
+        let revoked = Self(RwLock::new(state));
+        revoked.take(looked_at, now, first);
+        revoked
+    }
+
+    /// Where to go on reading; nothing, if everything must be read anew, since a clock set far back
+    /// makes live again what was let go.
+    pub(super) fn cursor(&self, now: Timestamp) -> Option<RevocationCursor> {
+        let state = self.read();
+        state.next.filter(|_| now >= state.clock.before(SLACK))
+    }
+
+    /// Takes what a look that began at `looked_at` found.
+    pub(super) fn take(&self, looked_at: Instant, now: Timestamp, found: Revocations) {
+        let mut state = self.write();
+        if found.whole {
+            state.tokens = HashMap::with_capacity(found.tokens.len().min(MOST));
+            state.overflows = false;
+        }
+        for (jti, expires_at) in found.tokens {
+            state.insert(jti, expires_at);
+        }
+        state.next = Some(found.next);
+        state.looked_at = looked_at;
+        state.clock = now;
+        if looked_at.duration_since(state.swept_at) >= SWEEP_EVERY {
+            state.swept_at = looked_at;
+            let kept_from = live_from(now).before(SLACK);
+            state.tokens.retain(|_, expires_at| *expires_at >= kept_from);
+            if state.tokens.capacity() > 4 * state.tokens.len() {
+                let room = 2 * state.tokens.len();
+                state.tokens.shrink_to(room);
+            }
+        }
+    }
+
+    /// Notes a token revoked here, before the next look finds it.
+    pub(super) fn insert(&self, jti: TokenId, expires_at: Timestamp) {
+        self.write().insert(jti, expires_at);
+    }
+
+    pub(super) fn ask(&self, jti: TokenId) -> Memory {
+        let state = self.read();
+        if state.tokens.contains_key(&jti) {
+            Memory::Revoked
+        } else if state.overflows {
+            Memory::Unsure
+        } else {
+            Memory::NotRevoked
+        }
+    }
+
+    /// How long ago the last good look began.
+    pub(super) fn age(&self) -> Duration {
+        self.read().looked_at.elapsed()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(&mut self, jti: TokenId, expires_at: Timestamp) {
+        if self.tokens.len() < MOST {
+            self.tokens.insert(jti, expires_at);
+        } else if !self.tokens.contains_key(&jti) {
+            self.overflows = true;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! PostgreSQL: any number of servers on one database. Reads go through a pool; writes through a few
+//! connections of their own, each of which commits a batch at a time.
+
+mod batch;
+mod keys;
+mod listen;
+mod tokens;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::task::JoinSet;
+use url::Url;
+
+use self::listen::Changes;
+use super::live_floor::LiveFloor;
+use super::writer::{Writer, WriterHealth};
+use super::{OpenError, Store, StoreError, Versions, migrate};
+
+/// Longest time for anything that is asked of the database. Past it the connection is given up: its
+/// other end may be gone without a word.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections for reading.
+const READERS: u32 = 8;
+
+/// Batches that are committed at the same time: while one waits for the disk, another is made ready.
+const BATCHES_IN_FLIGHT: usize = 2;
+
+/// PostgreSQL, version 15 or newer.
+pub struct PostgresStore {
+    pool: PgPool,
+    writer: Writer,
+    health: Arc<WriterHealth>,
+    live_floor: LiveFloor,
+    changes: Changes,
+    /// Ends with the store.
+    _listener: JoinSet<()>,
+}
+
+impl PostgresStore {
+    /// Opens a database and brings its schema up to date. `direct_url` names the same database past a
+    /// pooler, which would break locks and notifications that outlive a transaction.
+    pub async fn open(url: &Url, direct_url: Option<&Url>) -> Result<Self, OpenError> {
+        let options = options(url)?;
+        let direct = direct_url.map_or_else(|| Ok(options.clone()), self::options)?;
+        let name = |options: &PgConnectOptions| {
+            format!(
+                "{}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or_default()
+            )
+        };
+        let database = |cause| OpenError::Database { database: name(&direct), cause };
+        let mut connection = within(PgConnection::connect_with(&direct)).await.map_err(database)?;
+        migrate::postgres(&mut connection)
+            .await
+            .map_err(|cause| OpenError::Schema { database: name(&direct), cause })?;
+        // A farewell that fails changes nothing.
+        let _ = connection.close().await;
+        let mut connection = within(PgConnection::connect_with(&options))
+            .await
+            .map_err(|cause| OpenError::Database { database: name(&options), cause })?;
+        let _ = within(connection.ping()).await;
+        let _ = connection.close().await;
+
+        let pool = PgPoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(TIMEOUT)
+            .connect_lazy_with(options.clone());
+        let health = Arc::new(WriterHealth::default());
+        let committers = (0..BATCHES_IN_FLIGHT).map(|_| batch::Committer::new(options.clone())).collect();
+        let writer = Writer::start(committers, health.clone());
+        let changes = Changes::default();
+        let listener = JoinSet::from_iter([listen::run(direct, changes.clone())]);
+        Ok(Self { pool, writer, health, live_floor: LiveFloor::default(), changes, _listener: listener })
+    }
+}
+
+/// Reads a URL; what is wrong with it is told without its text, which may hold a password.
+fn options(url: &Url) -> Result<PgConnectOptions, OpenError> {
+    let options = PgConnectOptions::from_url(url)
+        .map_err(|cause| OpenError::Database { database: "postgres:…".to_owned(), cause })?;
+    Ok(options.application_name("hallpass").disable_statement_logging())
+}
+
+/// Waits for the database for so long and no longer.
+async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(TIMEOUT, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
+            std::io::ErrorKind::TimedOut,
+            format!("the database did not answer within {} s", TIMEOUT.as_secs()),
+        ))),
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn versions(&self) -> Result<Versions, StoreError> {
+        let sql = "SELECT (SELECT version FROM versions WHERE name = 'api_keys'), \
+                          (SELECT version FROM versions WHERE name = 'signing_keys')";
+        let (api_keys, signing_keys) = within(sqlx::query_as(sql).fetch_one(&self.pool)).await?;
+        Ok(Versions { api_keys, signing_keys })
+    }
+
+    async fn changed(&self) {
+        self.changes.next().await;
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let sql = "UPDATE write_probe SET written_at = now()";
+        let outcome = within(sqlx::query(sql).execute(&self.pool)).await;
+        self.health.note(&outcome);
+        outcome?;
+        Ok(())
+    }
+
+    fn writes_work(&self) -> bool {
+        self.health.works()
+    }
+
+    async fn close(&self) {
+        self.writer.close().await;
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,217 @@
+//! A batch of writes in one statement of each kind, whatever its size.
+
+use std::collections::HashSet;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::types::Uuid;
+use sqlx::{Connection, PgConnection};
+
+use super::within;
+use crate::clock::Timestamp;
+use crate::store::IssuanceRecord;
+use crate::store::writer::{Commit, Write, Written};
+use crate::token::TokenId;
+
+/// How often a batch is sent whose connection broke before the answer.
+const ATTEMPTS: usize = 3;
+
+/// Commits batches on a connection of its own.
+pub(super) struct Committer {
+    options: PgConnectOptions,
+    open: Option<PgConnection>,
+}
+
+impl Committer {
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        Self { options, open: None }
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        let connection = match self.open.take() {
+            Some(connection) => connection,
+            None => within(PgConnection::connect_with(&self.options)).await?,
+        };
+        Ok(self.open.insert(connection))
+    }
+
+    async fn attempt(&mut self, batch: &Batch, again: bool) -> Result<Outcome, sqlx::Error> {
+        let connection = self.connection().await?;
+        let outcome = within(batch.commit(connection, again)).await;
+        if outcome.is_err() {
+            self.open = None;
+        }
+        outcome
+    }
+}
+
+impl Commit for Committer {
+    async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
+        let batch = Batch::new(batch);
+        let mut attempt = 1;
+        let outcome = loop {
+            match self.attempt(&batch, attempt > 1).await {
+                Err(error) if attempt < ATTEMPTS && is_broken_connection(&error) => attempt += 1,
+                outcome => break outcome?,
+            }
+        };
+        Ok(batch.written(&outcome))
+    }
+}
+
+/// Whether the connection broke, so that it isn't known what became of the statement.
+fn is_broken_connection(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // Class 57 is operator intervention: the server is stopping, crashed or starting.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
+
+enum Asked {
+    Issue(TokenId),
+    Revoke(i64, TokenId),
+}
+
+/// A batch in columns.
+#[derive(Default)]
+struct Batch {
+    asked: Vec<Asked>,
+    jtis: Vec<Uuid>,
+    project_ids: Vec<i64>,
+    api_key_ids: Vec<String>,
+    origins: Vec<String>,
+    expiries: Vec<i64>,
+    kids: Vec<String>,
+    payloads: Vec<String>,
+    seals: Vec<Vec<u8>>,
+    entry_jtis: Vec<Uuid>,
+    entry_agents: Vec<String>,
+    revoked_projects: Vec<i64>,
+    revoked_jtis: Vec<Uuid>,
+    revoked_at: Vec<i64>,
+}
+
+#[derive(Default)]
+struct Outcome {
+    issued: HashSet<TokenId>,
+    revoked: HashSet<(i64, TokenId)>,
+}
+
+impl Batch {
+    fn new(writes: Vec<Write>) -> Self {
+        let mut batch = Self::default();
+        for write in writes {
+            match write {
+                Write::Issue(record) => batch.add(record),
+                Write::Revoke { project_id, jti, now } => batch.add_revocation(project_id, jti, now),
+            }
+        }
+        batch
+    }
+
+    fn add(&mut self, record: IssuanceRecord) {
+        let jti = uuid(record.jti);
+        self.asked.push(Asked::Issue(record.jti));
+        self.jtis.push(jti);
+        self.project_ids.push(record.project_id);
+        self.api_key_ids.push(record.api_key_id.0.as_ref().to_owned());
+        self.origins.push(record.origin.into());
+        self.expiries.push(record.expires_at.millis());
+        self.kids.push(record.kid.as_ref().to_owned());
+        self.payloads.push(record.payload);
+        self.seals.push(record.seal.as_bytes().to_vec());
+        for agent in record.agents {
+            self.entry_jtis.push(jti);
+            self.entry_agents.push(agent.into());
+        }
+    }
+
+    fn add_revocation(&mut self, project_id: i64, jti: TokenId, now: Timestamp) {
+        self.asked.push(Asked::Revoke(project_id, jti));
+        self.revoked_projects.push(project_id);
+        self.revoked_jtis.push(uuid(jti));
+        self.revoked_at.push(now.millis());
+    }
+
+    fn written(&self, outcome: &Outcome) -> Vec<Written> {
+        let written = self.asked.iter().map(|asked| match asked {
+            Asked::Issue(jti) => Written::Issued(outcome.issued.contains(jti)),
+            Asked::Revoke(project_id, jti) => {
+                Written::Revoked(outcome.revoked.contains(&(*project_id, *jti)))
+            }
+        });
+        written.collect()
+    }
+
+    /// Each statement is a transaction of its own. `again`: an attempt before may have been committed
+    /// without an answer. Its records are all there or none is, and an id is never made twice, so what
+    /// is there is ours.
+    async fn commit(&self, connection: &mut PgConnection, again: bool) -> Result<Outcome, sqlx::Error> {
+        let mut outcome = Outcome::default();
+        if !self.jtis.is_empty() {
+            let kept = if again { self.kept(connection).await? } else { Vec::new() };
+            let kept = if kept.is_empty() { self.issue(connection).await? } else { kept };
+            outcome.issued = kept.into_iter().map(token_id).collect();
+        }
+        if !self.revoked_jtis.is_empty() {
+            let found = self.revoke(connection).await?;
+            outcome.revoked =
+                found.into_iter().map(|(project_id, jti)| (project_id, token_id(jti))).collect();
+        }
+        Ok(outcome)
+    }
+
+    async fn issue(&self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
+        sqlx::query_scalar("SELECT issue_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+            .bind(&self.jtis)
+            .bind(&self.project_ids)
+            .bind(&self.api_key_ids)
+            .bind(&self.origins)
+            .bind(&self.expiries)
+            .bind(&self.kids)
+            .bind(&self.payloads)
+            .bind(&self.seals)
+            .bind(&self.entry_jtis)
+            .bind(&self.entry_agents)
+            .fetch_all(connection)
+            .await
+    }
+
+    async fn kept(&self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
+        sqlx::query_scalar("SELECT jti FROM tokens WHERE jti = ANY($1)")
+            .bind(&self.jtis)
+            .fetch_all(connection)
+            .await
+    }
+
+    /// Revokes what is there, in the order of ids, so that two servers that revoke the same tokens
+    /// don't wait for each other. Doing it again changes nothing.
+    async fn revoke(&self, connection: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+        sqlx::query_as(
+            "WITH found AS MATERIALIZED ( \
+                 SELECT t.project_id, t.id, t.jti, t.expires_at, asked.now \
+                 FROM unnest($1, $2, $3) AS asked (project_id, jti, now) \
+                 JOIN tokens t ON t.jti = asked.jti AND t.project_id = asked.project_id \
+                 ORDER BY t.id \
+             ), revoked AS ( \
+                 INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+                 SELECT * FROM found ON CONFLICT DO NOTHING \
+             ) \
+             SELECT project_id, jti FROM found",
+        )
+        .bind(&self.revoked_projects)
+        .bind(&self.revoked_jtis)
+        .bind(&self.revoked_at)
+        .fetch_all(connection)
+        .await
+    }
+}
+
+pub(super) fn uuid(jti: TokenId) -> Uuid {
+    Uuid::from_bytes(*jti.as_bytes())
+}
+
+pub(super) fn token_id(uuid: Uuid) -> TokenId {
+    TokenId::from_bytes(uuid.into_bytes())
+}
