@@ -170,6 +170,12 @@ pub enum OpenError {
          `postgres://user:password@host/database`, got `{0}`"
     )]
     Url(String),
+    #[error(
+        "the database at `{0}` is reached through a pooler that gives out connections by the transaction: servers \
+         would miss each other's changes. Give `database.direct_url`, which leads to the database itself, or have \
+         the pooler give them out by the session"
+    )]
+    Pooled(String),
     #[error("another server is using `{}`: SQLite serves one `hallpass serve` a file", .0.display())]
     InUse(PathBuf),
     #[error("cannot open `{}`: {cause}", path.display())]

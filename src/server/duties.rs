@@ -8,6 +8,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::app::{App, AppError};
 
+/// Shortest pause between two looks for changes.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
 #[derive(Clone, Copy, Debug)]
 enum Duty {
     /// Looks for what other processes changed.
@@ -39,7 +42,11 @@ impl Duty {
 
     async fn perform(self, app: &App) -> Result<(), AppError> {
         match self {
-            Duty::Refresh => app.refresh().await?,
+            Duty::Refresh => {
+                app.refresh().await?;
+                // What is told in a burst is found in one look.
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
             Duty::NoteKeyUses => app.note_api_key_uses().await?,
             Duty::TendKeys => app.tend_signing_keys().await?,
             // Between batches, whoever waits for the writer goes first.

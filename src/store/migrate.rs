@@ -23,6 +23,10 @@ pub enum MigrateError {
          Nothing was changed; run the newer version again, or restore a backup from before the upgrade"
     )]
     Newer { found: usize, known: usize },
+    #[error("PostgreSQL {0} is too old: version 15 or newer is needed")]
+    TooOld(String),
+    #[error("it is a standby, which takes no writes; is there another address for the primary?")]
+    Standby,
     #[error("it is another application's; nothing was changed. Is `database.url` right?")]
     Foreign,
     #[error("schema step {version} (`{name}`) failed, nothing was changed: {cause}")]
@@ -58,12 +62,26 @@ pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), Migr
     Ok(())
 }
 
+/// The oldest PostgreSQL that is tried, as it numbers itself.
+const OLDEST_POSTGRES: i32 = 150_000;
+
 /// The advisory lock that is held while the schema is changed: `hall` in ASCII, and a number.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1751215212, 2)";
 
 /// Brings a PostgreSQL database to the newest schema. Servers that start at the same time wait for the
 /// first of them.
 pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
+    let server = sqlx::raw_sql(
+        "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if server.try_get::<i32, _>(0)? < OLDEST_POSTGRES {
+        return Err(MigrateError::TooOld(server.try_get(1)?));
+    }
+    if server.try_get(2)? {
+        return Err(MigrateError::Standby);
+    }
     if postgres_version(connection).await? == POSTGRES.len() {
         return Ok(());
     }

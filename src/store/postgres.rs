@@ -4,6 +4,7 @@
 mod batch;
 mod keys;
 mod listen;
+mod session;
 mod tokens;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use self::listen::Changes;
+use self::session::{Reader, Sessions};
 use super::live_floor::LiveFloor;
 use super::writer::{Writer, WriterHealth};
 use super::{OpenError, Store, StoreError, Versions, migrate};
@@ -33,6 +35,7 @@ const BATCHES_IN_FLIGHT: usize = 2;
 /// PostgreSQL, version 15 or newer.
 pub struct PostgresStore {
     pool: PgPool,
+    sessions: Sessions,
     writer: Writer,
     health: Arc<WriterHealth>,
     live_floor: LiveFloor,
@@ -43,49 +46,67 @@ pub struct PostgresStore {
 
 impl PostgresStore {
     /// Opens a database and brings its schema up to date. `direct_url` names the same database past a
-    /// pooler, which would break locks and notifications that outlive a transaction.
+    /// pooler that gives out connections by the transaction: the schema's lock and notifications need
+    /// connections that stay.
     pub async fn open(url: &Url, direct_url: Option<&Url>) -> Result<Self, OpenError> {
         let options = options(url)?;
         let direct = direct_url.map_or_else(|| Ok(options.clone()), self::options)?;
-        let name = |options: &PgConnectOptions| {
-            format!(
-                "{}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or_default()
-            )
-        };
-        let database = |cause| OpenError::Database { database: name(&direct), cause };
-        let mut connection = within(PgConnection::connect_with(&direct)).await.map_err(database)?;
+        let name = place(&direct);
+        let failed = |cause| OpenError::Database { database: name.clone(), cause };
+        if session::is_pooled_by_transaction(&direct).await.map_err(failed)? {
+            return Err(OpenError::Pooled(name));
+        }
+        let mut connection = within(PgConnection::connect_with(&direct)).await.map_err(failed)?;
         migrate::postgres(&mut connection)
             .await
-            .map_err(|cause| OpenError::Schema { database: name(&direct), cause })?;
+            .map_err(|cause| OpenError::Schema { database: name.clone(), cause })?;
         // A farewell that fails changes nothing.
-        let _ = connection.close().await;
-        let mut connection = within(PgConnection::connect_with(&options))
-            .await
-            .map_err(|cause| OpenError::Database { database: name(&options), cause })?;
-        let _ = within(connection.ping()).await;
-        let _ = connection.close().await;
+        let _ = within(connection.close()).await;
+        if direct_url.is_some() {
+            let name = place(&options);
+            let connected = within(PgConnection::connect_with(&options)).await;
+            connected.map_err(|cause| OpenError::Database { database: name, cause })?;
+        }
 
+        let sessions = Sessions { pooled: direct_url.is_some() };
         let pool = PgPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(TIMEOUT)
             .connect_lazy_with(options.clone());
         let health = Arc::new(WriterHealth::default());
-        let committers = (0..BATCHES_IN_FLIGHT).map(|_| batch::Committer::new(options.clone())).collect();
+        let committers =
+            (0..BATCHES_IN_FLIGHT).map(|_| batch::Committer::new(options.clone(), sessions)).collect();
         let writer = Writer::start(committers, health.clone());
         let changes = Changes::default();
         let listener = JoinSet::from_iter([listen::run(direct, changes.clone())]);
-        Ok(Self { pool, writer, health, live_floor: LiveFloor::default(), changes, _listener: listener })
+        Ok(Self {
+            pool,
+            sessions,
+            writer,
+            health,
+            live_floor: LiveFloor::default(),
+            changes,
+            _listener: listener,
+        })
     }
+}
+
+impl PostgresStore {
+    async fn reader(&self) -> Result<Reader, sqlx::Error> {
+        self.sessions.reader(&self.pool).await
+    }
+}
+
+/// Where a database is, for people.
+fn place(options: &PgConnectOptions) -> String {
+    format!("{}:{}/{}", options.get_host(), options.get_port(), options.get_database().unwrap_or_default())
 }
 
 /// Reads a URL; what is wrong with it is told without its text, which may hold a password.
 fn options(url: &Url) -> Result<PgConnectOptions, OpenError> {
     let options = PgConnectOptions::from_url(url)
         .map_err(|cause| OpenError::Database { database: "postgres:…".to_owned(), cause })?;
-    Ok(options.application_name("hallpass").disable_statement_logging())
+    Ok(options.application_name("hallpass").extra_float_digits(None).disable_statement_logging())
 }
 
 /// Waits for the database for so long and no longer.
@@ -104,7 +125,8 @@ impl Store for PostgresStore {
     async fn versions(&self) -> Result<Versions, StoreError> {
         let sql = "SELECT (SELECT version FROM versions WHERE name = 'api_keys'), \
                           (SELECT version FROM versions WHERE name = 'signing_keys')";
-        let (api_keys, signing_keys) = within(sqlx::query_as(sql).fetch_one(&self.pool)).await?;
+        let (api_keys, signing_keys) =
+            within(self.sessions.query_as(sql).fetch_one(&mut *self.reader().await?)).await?;
         Ok(Versions { api_keys, signing_keys })
     }
 
@@ -114,7 +136,7 @@ impl Store for PostgresStore {
 
     async fn probe(&self) -> Result<(), StoreError> {
         let sql = "UPDATE write_probe SET written_at = now()";
-        let outcome = within(sqlx::query(sql).execute(&self.pool)).await;
+        let outcome = within(sqlx::raw_sql(sql).execute(&self.pool)).await;
         self.health.note(&outcome);
         outcome?;
         Ok(())

@@ -1,29 +1,35 @@
 //! A batch of writes in one statement of each kind, whatever its size.
 
 use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
+use super::session::Sessions;
 use super::within;
 use crate::clock::Timestamp;
 use crate::store::IssuanceRecord;
 use crate::store::writer::{Commit, Write, Written};
 use crate::token::TokenId;
 
-/// How often a batch is sent whose connection broke before the answer.
-const ATTEMPTS: usize = 3;
+/// For how long a batch is sent again whose connection broke before the answer. Requests wait for it.
+const TRY_AGAIN_FOR: Duration = Duration::from_secs(4);
+
+/// Pause before it is sent again: a database that is starting refuses for a moment.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Commits batches on a connection of its own.
 pub(super) struct Committer {
     options: PgConnectOptions,
+    sessions: Sessions,
     open: Option<PgConnection>,
 }
 
 impl Committer {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
-        Self { options, open: None }
+    pub(super) fn new(options: PgConnectOptions, sessions: Sessions) -> Self {
+        Self { options, sessions, open: None }
     }
 
     async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
@@ -35,8 +41,18 @@ impl Committer {
     }
 
     async fn attempt(&mut self, batch: &Batch, again: bool) -> Result<Outcome, sqlx::Error> {
+        let sessions = self.sessions;
         let connection = self.connection().await?;
-        let outcome = within(batch.commit(connection, again)).await;
+        let outcome = within(async {
+            if !sessions.pooled {
+                return batch.commit(connection, sessions, again).await;
+            }
+            let mut transaction = connection.begin().await?;
+            let outcome = batch.commit(&mut transaction, sessions, again).await?;
+            transaction.commit().await?;
+            Ok(outcome)
+        })
+        .await;
         if outcome.is_err() {
             self.open = None;
         }
@@ -47,10 +63,14 @@ impl Committer {
 impl Commit for Committer {
     async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
         let batch = Batch::new(batch);
-        let mut attempt = 1;
+        let began = Instant::now();
+        let mut again = false;
         let outcome = loop {
-            match self.attempt(&batch, attempt > 1).await {
-                Err(error) if attempt < ATTEMPTS && is_broken_connection(&error) => attempt += 1,
+            match self.attempt(&batch, again).await {
+                Err(error) if began.elapsed() < TRY_AGAIN_FOR && is_broken_connection(&error) => {
+                    again = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
                 outcome => break outcome?,
             }
         };
@@ -144,26 +164,36 @@ impl Batch {
         written.collect()
     }
 
-    /// Each statement is a transaction of its own. `again`: an attempt before may have been committed
+    /// Each statement is a transaction, or all are one. `again`: an attempt before may have been committed
     /// without an answer. Its records are all there or none is, and an id is never made twice, so what
     /// is there is ours.
-    async fn commit(&self, connection: &mut PgConnection, again: bool) -> Result<Outcome, sqlx::Error> {
+    async fn commit(
+        &self,
+        connection: &mut PgConnection,
+        sessions: Sessions,
+        again: bool,
+    ) -> Result<Outcome, sqlx::Error> {
         let mut outcome = Outcome::default();
         if !self.jtis.is_empty() {
-            let kept = if again { self.kept(connection).await? } else { Vec::new() };
-            let kept = if kept.is_empty() { self.issue(connection).await? } else { kept };
+            let kept = if again { self.kept(connection, sessions).await? } else { Vec::new() };
+            let kept = if kept.is_empty() { self.issue(connection, sessions).await? } else { kept };
             outcome.issued = kept.into_iter().map(token_id).collect();
         }
         if !self.revoked_jtis.is_empty() {
-            let found = self.revoke(connection).await?;
+            let found = self.revoke(connection, sessions).await?;
             outcome.revoked =
                 found.into_iter().map(|(project_id, jti)| (project_id, token_id(jti))).collect();
         }
         Ok(outcome)
     }
 
-    async fn issue(&self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
-        sqlx::query_scalar("SELECT issue_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
+    async fn issue(
+        &self,
+        connection: &mut PgConnection,
+        sessions: Sessions,
+    ) -> Result<Vec<Uuid>, sqlx::Error> {
+        sessions
+            .query_scalar("SELECT issue_tokens($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)")
             .bind(&self.jtis)
             .bind(&self.project_ids)
             .bind(&self.api_key_ids)
@@ -178,8 +208,13 @@ impl Batch {
             .await
     }
 
-    async fn kept(&self, connection: &mut PgConnection) -> Result<Vec<Uuid>, sqlx::Error> {
-        sqlx::query_scalar("SELECT jti FROM tokens WHERE jti = ANY($1)")
+    async fn kept(
+        &self,
+        connection: &mut PgConnection,
+        sessions: Sessions,
+    ) -> Result<Vec<Uuid>, sqlx::Error> {
+        sessions
+            .query_scalar("SELECT jti FROM tokens WHERE jti = ANY($1)")
             .bind(&self.jtis)
             .fetch_all(connection)
             .await
@@ -187,9 +222,14 @@ impl Batch {
 
     /// Revokes what is there, in the order of ids, so that two servers that revoke the same tokens
     /// don't wait for each other. Doing it again changes nothing.
-    async fn revoke(&self, connection: &mut PgConnection) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
-        sqlx::query_as(
-            "WITH found AS MATERIALIZED ( \
+    async fn revoke(
+        &self,
+        connection: &mut PgConnection,
+        sessions: Sessions,
+    ) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
+        sessions
+            .query_as(
+                "WITH found AS MATERIALIZED ( \
                  SELECT t.project_id, t.id, t.jti, t.expires_at, asked.now \
                  FROM unnest($1, $2, $3) AS asked (project_id, jti, now) \
                  JOIN tokens t ON t.jti = asked.jti AND t.project_id = asked.project_id \
@@ -199,12 +239,12 @@ impl Batch {
                  SELECT * FROM found ON CONFLICT DO NOTHING \
              ) \
              SELECT project_id, jti FROM found",
-        )
-        .bind(&self.revoked_projects)
-        .bind(&self.revoked_jtis)
-        .bind(&self.revoked_at)
-        .fetch_all(connection)
-        .await
+            )
+            .bind(&self.revoked_projects)
+            .bind(&self.revoked_jtis)
+            .bind(&self.revoked_at)
+            .fetch_all(connection)
+            .await
     }
 }
 

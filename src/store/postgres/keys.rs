@@ -15,18 +15,22 @@ const API_KEYS_CHANGED: &str = "UPDATE versions SET version = version + 1 WHERE 
 #[async_trait]
 impl KeyStore for PostgresStore {
     async fn projects(&self) -> Result<Vec<Project>, StoreError> {
-        let select = sqlx::query_as::<_, ProjectRow>("SELECT id, name, agents FROM projects ORDER BY id");
-        within(select.fetch_all(&self.pool)).await?.into_iter().map(project).collect()
+        let select =
+            self.sessions.query_as::<ProjectRow>("SELECT id, name, agents FROM projects ORDER BY id");
+        within(select.fetch_all(&mut *self.reader().await?)).await?.into_iter().map(project).collect()
     }
 
     async fn ensure_project(&self, name: &str, now: Timestamp) -> Result<Project, StoreError> {
         let mut transaction = within(self.pool.begin()).await?;
-        sqlx::query("INSERT INTO projects (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+        self.sessions
+            .query("INSERT INTO projects (name, created_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(now.millis())
             .execute(&mut *transaction)
             .await?;
-        let row: ProjectRow = sqlx::query_as("SELECT id, name, agents FROM projects WHERE name = $1")
+        let row: ProjectRow = self
+            .sessions
+            .query_as("SELECT id, name, agents FROM projects WHERE name = $1")
             .bind(name)
             .fetch_one(&mut *transaction)
             .await?;
@@ -37,7 +41,9 @@ impl KeyStore for PostgresStore {
     async fn set_project_agents(&self, name: &str, agents: Option<&[AgentId]>) -> Result<bool, StoreError> {
         let agents = agents.map(|agents| serde_json::json!(agents).to_string());
         let mut transaction = within(self.pool.begin()).await?;
-        let changed = sqlx::query("UPDATE projects SET agents = $1 WHERE name = $2")
+        let changed = self
+            .sessions
+            .query("UPDATE projects SET agents = $1 WHERE name = $2")
             .bind(agents)
             .bind(name)
             .execute(&mut *transaction)
@@ -47,14 +53,14 @@ impl KeyStore for PostgresStore {
             transaction.rollback().await?;
             return Ok(false);
         }
-        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        self.sessions.query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(true)
     }
 
     async fn create_api_key(&self, record: &ApiKeyRecord) -> Result<(), StoreError> {
         let mut transaction = within(self.pool.begin()).await?;
-        sqlx::query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at, seal) VALUES ($1, $2, $3, $4, $5, $6, $7)")
+        self.sessions.query("INSERT INTO api_keys (id, project_id, name, hash, gateway, created_at, seal) VALUES ($1, $2, $3, $4, $5, $6, $7)")
             .bind(&*record.id.0)
             .bind(record.project_id)
             .bind(&record.name)
@@ -64,17 +70,17 @@ impl KeyStore for PostgresStore {
             .bind(record.seal.as_bytes().as_slice())
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        self.sessions.query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
 
     async fn api_keys(&self) -> Result<Vec<StoredApiKey>, StoreError> {
-        let select = sqlx::query_as::<_, ApiKeyRow>(
+        let select = self.sessions.query_as::<ApiKeyRow>(
             "SELECT id, project_id, name, hash, gateway, created_at, seal, last_used_at, revoked_at FROM api_keys \
              ORDER BY created_at, id",
         );
-        within(select.fetch_all(&self.pool)).await?.into_iter().map(api_key).collect()
+        within(select.fetch_all(&mut *self.reader().await?)).await?.into_iter().map(api_key).collect()
     }
 
     async fn revoke_api_key(
@@ -88,10 +94,12 @@ impl KeyStore for PostgresStore {
         let mut transaction = within(self.pool.begin()).await?;
         let mut revoked = 0;
         if !keep_tokens {
-            revoked = revoke_tokens_of(&mut transaction, id, now).await?;
+            revoked = self.revoke_tokens_of(&mut transaction, id, now).await?;
         }
-        sqlx::query("SELECT pg_advisory_xact_lock(1751215212, 1)").execute(&mut *transaction).await?;
-        let found = sqlx::query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2")
+        self.sessions.query("SELECT pg_advisory_xact_lock(1751215212, 1)").execute(&mut *transaction).await?;
+        let found = self
+            .sessions
+            .query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2")
             .bind(now.millis())
             .bind(&*id.0)
             .execute(&mut *transaction)
@@ -101,9 +109,9 @@ impl KeyStore for PostgresStore {
             return Ok(None);
         }
         if !keep_tokens {
-            revoked += revoke_tokens_of(&mut transaction, id, now).await?;
+            revoked += self.revoke_tokens_of(&mut transaction, id, now).await?;
         }
-        sqlx::query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
+        self.sessions.query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(Some(revoked))
     }
@@ -111,37 +119,39 @@ impl KeyStore for PostgresStore {
     async fn note_api_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
         let (ids, times): (Vec<_>, Vec<_>) =
             uses.iter().map(|(id, at)| (id.0.to_string(), at.millis())).unzip();
-        let update = sqlx::query(
+        let update = self.sessions.query(
             "UPDATE api_keys SET last_used_at = greatest(coalesce(last_used_at, 0), used.at) \
              FROM unnest($1, $2) AS used (id, at) WHERE api_keys.id = used.id",
         );
-        within(update.bind(ids).bind(times).execute(&self.pool)).await?;
+        let mut transaction = within(self.pool.begin()).await?;
+        within(update.bind(ids).bind(times).execute(&mut *transaction)).await?;
+        within(transaction.commit()).await?;
         Ok(())
     }
 
     async fn signing_keys(&self) -> Result<Vec<SealedKey>, StoreError> {
-        let select = sqlx::query_as::<_, SigningKeyRow>(
+        let select = self.sessions.query_as::<SigningKeyRow>(
             "SELECT kid, algorithm, state, created_at, activated_at, ends_at, sealed FROM signing_keys \
              ORDER BY created_at, state, kid",
         );
-        Ok(within(select.fetch_all(&self.pool)).await?.into_iter().map(signing_key).collect())
+        Ok(within(select.fetch_all(&mut *self.reader().await?)).await?.into_iter().map(signing_key).collect())
     }
 
     async fn replace_signing_keys(&self, version: i64, keys: &[SealedKey]) -> Result<bool, StoreError> {
         let mut transaction = within(self.pool.begin()).await?;
-        let moved = sqlx::query(
-            "UPDATE versions SET version = version + 1 WHERE name = 'signing_keys' AND version = $1",
-        )
-        .bind(version)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
+        let moved = self
+            .sessions
+            .query("UPDATE versions SET version = version + 1 WHERE name = 'signing_keys' AND version = $1")
+            .bind(version)
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
         if moved == 0 {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM signing_keys").execute(&mut *transaction).await?;
+        self.sessions.query("DELETE FROM signing_keys").execute(&mut *transaction).await?;
         for key in keys {
-            sqlx::query(
+            self.sessions.query(
                 "INSERT INTO signing_keys (kid, algorithm, state, created_at, activated_at, ends_at, sealed) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
@@ -160,17 +170,20 @@ impl KeyStore for PostgresStore {
     }
 }
 
-async fn revoke_tokens_of(
-    connection: &mut PgConnection,
-    id: &ApiKeyId,
-    now: Timestamp,
-) -> Result<u64, sqlx::Error> {
-    let insert = sqlx::query(
-        "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+impl PostgresStore {
+    async fn revoke_tokens_of(
+        &self,
+        connection: &mut PgConnection,
+        id: &ApiKeyId,
+        now: Timestamp,
+    ) -> Result<u64, sqlx::Error> {
+        let insert = self.sessions.query(
+            "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
          SELECT project_id, id, jti, expires_at, $1 FROM tokens WHERE expires_at >= $2 AND api_key_id = $3 \
          ORDER BY id ON CONFLICT DO NOTHING",
-    );
-    let done =
-        insert.bind(now.millis()).bind(live_from(now).millis()).bind(&*id.0).execute(connection).await?;
-    Ok(done.rows_affected())
+        );
+        let done =
+            insert.bind(now.millis()).bind(live_from(now).millis()).bind(&*id.0).execute(connection).await?;
+        Ok(done.rows_affected())
+    }
 }

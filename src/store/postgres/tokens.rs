@@ -74,7 +74,9 @@ impl TokenStore for PostgresStore {
             Status::All => ALL,
         };
         let sql = if query.agent.is_some() { of_agent } else { of_project };
-        let mut select = sqlx::query_as::<_, Row>(sql)
+        let mut select = self
+            .sessions
+            .query_as::<Row>(sql)
             .bind(query.project_id)
             .bind(query.agent.as_ref().map(AgentId::as_str))
             .bind(i64::from(query.limit) + 1)
@@ -85,19 +87,22 @@ impl TokenStore for PostgresStore {
         if query.status == Status::Active {
             select = select.bind(self.live_floor.at(live_from, self.oldest_live_id(live_from)).await?);
         }
-        let rows = within(select.fetch_all(&self.pool)).await?;
+        let rows = within(select.fetch_all(&mut *self.reader().await?)).await?;
         let has_next = rows.len() > wanted;
         let tokens = rows.into_iter().take(wanted).map(stored).collect::<Result<_, _>>()?;
         Ok(Page { tokens, has_next })
     }
 
     async fn find(&self, jti: TokenId) -> Result<Option<StoredToken>, StoreError> {
-        let select = sqlx::query_as::<_, Row>(
+        let select = self.sessions.query_as::<Row>(
             "SELECT t.jti, t.project_id, t.api_key_id, t.expires_at, r.revoked_at, t.kid, t.payload, t.seal \
              FROM tokens t LEFT JOIN revocations r ON r.project_id = t.project_id AND r.token_id = t.id \
              WHERE t.jti = $1",
         );
-        within(select.bind(uuid(jti)).fetch_optional(&self.pool)).await?.map(stored).transpose()
+        within(select.bind(uuid(jti)).fetch_optional(&mut *self.reader().await?))
+            .await?
+            .map(stored)
+            .transpose()
     }
 
     async fn revoke(&self, project_id: i64, jti: TokenId, now: Timestamp) -> Result<bool, StoreError> {
@@ -106,7 +111,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn revoke_where(&self, filter: &RevokeFilter, now: Timestamp) -> Result<u64, StoreError> {
-        let insert = sqlx::query(
+        let insert = self.sessions.query(
             "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
              SELECT project_id, id, jti, expires_at, $1 FROM tokens \
              WHERE expires_at >= $2 \
@@ -117,6 +122,7 @@ impl TokenStore for PostgresStore {
                     WHERE a.project_id = tokens.project_id AND a.agent_id = $6 AND a.token_id = tokens.id)) \
              ORDER BY id ON CONFLICT DO NOTHING",
         );
+        let mut transaction = within(self.pool.begin()).await?;
         // As long as it takes: it may be every live token.
         let done = insert
             .bind(now.millis())
@@ -125,8 +131,9 @@ impl TokenStore for PostgresStore {
             .bind(filter.origin.as_ref().map(Origin::as_str))
             .bind(filter.api_key.as_ref().map(|id| &*id.0))
             .bind(filter.agent.as_ref().map(AgentId::as_str))
-            .execute(&self.pool)
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(done.rows_affected())
     }
 
@@ -137,26 +144,35 @@ impl TokenStore for PostgresStore {
         since: Option<RevocationCursor>,
         now: Timestamp,
     ) -> Result<Revocations, StoreError> {
-        let (xmin, xmax): (i64, i64) = within(
-            sqlx::query_as(
-                "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint \
+        let mut reader = self.reader().await?;
+        let (xmin, xmax, standby): (i64, i64, bool) = within(
+            self.sessions
+                .query_as(
+                    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint, \
+                        pg_is_in_recovery() \
                  FROM pg_current_snapshot() AS s",
-            )
-            .fetch_one(&self.pool),
+                )
+                .fetch_one(&mut *reader),
         )
         .await?;
+        // What a standby doesn't know of yet would be missed.
+        if standby {
+            return Err(sqlx::Error::Configuration("the database is a standby, which may lag".into()).into());
+        }
         // A database that is behind what was seen is another one: a standby that was promoted, or a
         // backup. Everything is read again.
         let since = since.filter(|cursor| cursor.0 <= xmax);
         let select = match since {
-            Some(cursor) => {
-                sqlx::query_as("SELECT jti, expires_at FROM revocations WHERE xid >= $1::text::xid8")
-                    .bind(cursor.0.to_string())
-            }
-            None => sqlx::query_as("SELECT jti, expires_at FROM revocations WHERE expires_at >= $1")
+            Some(cursor) => self
+                .sessions
+                .query_as("SELECT jti, expires_at FROM revocations WHERE xid >= $1::text::xid8")
+                .bind(cursor.0.to_string()),
+            None => self
+                .sessions
+                .query_as("SELECT jti, expires_at FROM revocations WHERE expires_at >= $1")
                 .bind(live_from(now).millis()),
         };
-        let mut rows = select.fetch(&self.pool);
+        let mut rows = select.fetch(&mut *reader);
         let mut tokens = Vec::new();
         while let Some((jti, expires_at)) = within(rows.try_next()).await? {
             tokens.push((token_id(jti), Timestamp::from_millis(expires_at)));
@@ -165,28 +181,31 @@ impl TokenStore for PostgresStore {
     }
 
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
-        let select = sqlx::query_scalar("SELECT max(expires_at) FROM tokens");
-        let last: Option<i64> = within(select.fetch_one(&self.pool)).await?;
+        let select = self.sessions.query_scalar("SELECT max(expires_at) FROM tokens");
+        let last: Option<i64> = within(select.fetch_one(&mut *self.reader().await?)).await?;
         Ok(last.map(Timestamp::from_millis))
     }
 
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
         // Servers that prune at the same time take different rows.
-        let delete = sqlx::query(
+        let delete = self.sessions.query(
             "DELETE FROM tokens WHERE id = ANY(ARRAY( \
                  SELECT id FROM tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
         );
-        let done = within(delete.bind(cutoff.millis()).bind(i64::from(limit)).execute(&self.pool)).await?;
+        let delete = delete.bind(cutoff.millis()).bind(i64::from(limit));
+        let mut transaction = within(self.pool.begin()).await?;
+        let done = within(delete.execute(&mut *transaction)).await?;
+        within(transaction.commit()).await?;
         Ok(done.rows_affected())
     }
 }
 
 impl PostgresStore {
     async fn oldest_live_id(&self, live_from: i64) -> Result<i64, StoreError> {
-        let select = sqlx::query_scalar(
+        let select = self.sessions.query_scalar(
             "SELECT coalesce((SELECT min(id) FROM tokens WHERE expires_at >= $1), (SELECT max(id) FROM tokens), 0)",
         );
-        let oldest: i64 = within(select.bind(live_from).fetch_one(&self.pool)).await?;
+        let oldest: i64 = within(select.bind(live_from).fetch_one(&mut *self.reader().await?)).await?;
         Ok(oldest - LIVE_FLOOR_MARGIN)
     }
 }
