@@ -78,16 +78,20 @@ class Database:
         return samples
 
     def check_pages(self, server):
-        """Lists that came back short would make a fine figure and no sense."""
         for agent in [seed.HEAVY_AGENT, seed.BURIED_AGENT]:
-            connection = http.client.HTTPConnection(server.address, timeout=60)
-            connection.request("GET", list_path(agent), headers={"Authorization": f"Bearer {self.key}"})
-            answer = connection.getresponse()
-            body = answer.read()
-            connection.close()
-            tokens = json.loads(body).get("tokens", []) if answer.status == 200 else []
-            if len(tokens) != PAGE or any(entry["token"].count(".") != 2 for entry in tokens):
-                raise BenchError(f"the list for {issuing.agent_id(agent)} is {answer.status} {body[:300]}")
+            check_page(server, self.key, agent)
+
+
+def check_page(server, key, agent):
+    """A list that came back short would make a fine figure and no sense."""
+    connection = http.client.HTTPConnection(server.address, timeout=60)
+    connection.request("GET", list_path(agent), headers={"Authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    tokens = json.loads(body).get("tokens", []) if answer.status == 200 else []
+    if len(tokens) != PAGE or any(entry["token"].count(".") != 2 for entry in tokens):
+        raise BenchError(f"the list for {issuing.agent_id(agent)} is {answer.status} {body[:300]}")
 
 
 def run(options):

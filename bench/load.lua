@@ -34,7 +34,8 @@ function init()
   requests, next_request = {}, 0
   for line in io.lines(os.getenv("BENCH_REQUESTS")) do
     local method, path, body = line:match("^(%S+) (%S+) ?(.*)$")
-    wrk.headers["Content-Type"] = body ~= "" and "application/json" or nil
+    local form = body:sub(1, 1) ~= "{" and "application/x-www-form-urlencoded"
+    wrk.headers["Content-Type"] = body ~= "" and (form or "application/json") or nil
     requests[#requests + 1] = wrk.format(method, path, nil, body ~= "" and body or nil)
   end
 end

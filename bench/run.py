@@ -4,6 +4,7 @@
     bench/run.py                 issuing, beside three other servers; the ratios against their goals
     bench/run.py slow-sync       issuing on a disk that takes a millisecond longer a sync
     bench/run.py growth          issuing, listing and deleting at 1 thousand, 100 thousand and 3 million records
+    bench/run.py postgres        PostgreSQL beside SQLite, revocations at another server, lists of a large table
 
 It needs wrk, and node with npm for the Express peer. Absolute figures drift from machine to machine and from hour to
 hour; the targets run in turn, so that the ratios hold. Every sample goes to bench/results/.
@@ -17,13 +18,14 @@ import sys
 import growth
 import harness
 import issuing
+import postgres
 
 
 def numbers(text):
     return [int(part.replace("_", "")) for part in text.split(",")]
 
 
-COMMANDS = {"issue": issuing.run, "slow-sync": issuing.run_slow_sync, "growth": growth.run}
+COMMANDS = {"issue": issuing.run, "slow-sync": issuing.run_slow_sync, "growth": growth.run, "postgres": postgres.run}
 
 
 def arguments():

@@ -82,7 +82,10 @@ def records(size, now):
 
 def sealing_key(database):
     """The key that the server derives from its master key for sealing rows (HKDF with SHA-256, RFC 5869)."""
-    master = base64.b64decode(database.with_suffix(".master-key").read_text())
+    return sealing_key_of(base64.b64decode(database.with_suffix(".master-key").read_text()))
+
+
+def sealing_key_of(master):
     pseudorandom = hmac.digest(bytes(32), master, "sha256")
     return hmac.digest(pseudorandom, b"hallpass rows v1\x01", "sha256")
 

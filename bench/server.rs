@@ -20,7 +20,7 @@ use hallpass::clock::{SystemClock, Timestamp};
 use hallpass::keys::{Algorithm, ApiKeyId, MasterKey, MasterKeySource, Project, SealedKey};
 use hallpass::store::{
     ApiKeyRecord, IssuanceRecord, KeyStore, ListQuery, Page, RevocationCursor, Revocations, RevokeFilter,
-    Store, StoreError, StoredApiKey, StoredToken, TokenStore, Versions,
+    Store, StoreError, StoredApiKey, StoredToken, TokenStore, Versions, Writing,
 };
 use hallpass::token::{AgentId, Limits, TokenId};
 use tokio::net::TcpListener;
@@ -63,6 +63,10 @@ impl TokenStore for NoStore {
 
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
+    }
+
+    async fn count_expired(&self, _cutoff: Timestamp, _most: u32) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     async fn prune(&self, _cutoff: Timestamp, _limit: u32) -> Result<u64, StoreError> {
@@ -133,6 +137,10 @@ impl Store for NoStore {
         true
     }
 
+    fn writing(&self) -> Writing {
+        Writing::default()
+    }
+
     async fn close(&self) {}
 }
 
@@ -150,7 +158,10 @@ async fn main() {
             let router = Router::new().route("/v1/client-side-access-tokens", post(echo));
             hallpass::server::serve(listener, router, std::future::pending()).await;
         }
-        "nostore" => hallpass::server::run(listener, app().await, std::future::pending()).await,
+        "nostore" => {
+            let admin = TcpListener::bind("127.0.0.1:0").await.expect("another free port");
+            hallpass::server::run(listener, admin, app().await, std::future::pending()).await;
+        }
         other => panic!("usage: bench-server echo|nostore, got `{other}`"),
     }
 }
