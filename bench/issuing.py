@@ -48,6 +48,7 @@ def start_hallpass(binary, folder, core, key, env=()):
     """`hallpass serve` as it comes: only the address, the database's place and a key are given."""
     env = {
         "HALLPASS_SERVER__LISTEN": "127.0.0.1:0",
+        "HALLPASS_SERVER__ADMIN_LISTEN": "127.0.0.1:0",
         "HALLPASS_DATABASE__URL": f"sqlite:{folder / 'hallpass.db'}",
         "HALLPASS_API_KEY": key,
         **dict(env),

@@ -5,6 +5,7 @@ mod keys;
 mod revoked;
 mod tokens;
 mod upkeep;
+mod vitals;
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -15,11 +16,14 @@ use zeroize::Zeroizing;
 pub use self::keys::{ProjectName, RevokedKey};
 use self::revoked::Revoked;
 pub use self::tokens::{IssueError, IssuedToken, ListedPage, ListedToken};
+use self::vitals::Backlog;
+pub use self::vitals::Vitals;
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{
     Algorithm, ApiKey, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError,
     RotationError, RowSealer,
 };
+use crate::metrics::{Counter, Requests};
 use crate::store::{Store, StoreError, Versions};
 use crate::token::Limits;
 
@@ -64,6 +68,12 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     pub store: Arc<dyn Store>,
     pub settings: Settings,
+    /// What was asked of the server.
+    pub requests: Requests,
+    issued: Counter,
+    /// Tokens revoked by requests to this process.
+    revoked_here: Counter,
+    backlog: Backlog,
     master: MasterKey,
     /// Vouches for what is read from the database.
     sealer: Arc<RowSealer>,
@@ -101,6 +111,10 @@ impl App {
             clock,
             store,
             settings,
+            requests: Requests::default(),
+            issued: Counter::default(),
+            revoked_here: Counter::default(),
+            backlog: Backlog::default(),
             master,
             sealer,
             static_key,

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod config;
+mod db;
 mod healthcheck;
 mod open;
 mod print;
@@ -60,6 +61,9 @@ enum Command {
     /// Make, look at, list and revoke tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Look after the database: its schema, its size, copies of it
+    #[command(subcommand)]
+    Db(db::Command),
     /// Check and show the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -82,6 +86,7 @@ impl Cli {
             Command::Project(command) => project::run(command, load()?),
             Command::SigningKey(command) => signing_key::run(command, load()?),
             Command::Token(command) => token::run(command, load),
+            Command::Db(command) => db::run(command, load()?),
             Command::Config(command) => config::run(&command, &load()?),
             Command::Healthcheck(arguments) => healthcheck::run(&arguments, load),
             Command::Openapi => {

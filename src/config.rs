@@ -32,6 +32,8 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct ServerConfig {
     pub listen: SocketAddr,
+    /// Where `GET /metrics` is answered.
+    pub admin_listen: SocketAddr,
     /// The `iss` of tokens and the base of published URLs; no slash at its end.
     pub public_url: String,
 }
@@ -96,6 +98,7 @@ impl Default for ServerConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8284)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9284)),
             public_url: "http://localhost:8284".to_owned(),
         }
     }

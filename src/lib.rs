@@ -3,6 +3,7 @@
 //! From the bottom up, each module knowing only those before it:
 //!
 //! - [`clock`]: time as a value.
+//! - [`metrics`]: counters and distributions, and the text in which Prometheus reads them.
 //! - [`units`]: durations and sizes as people write them.
 //! - [`token`]: what a token says, and what a request for one may say; pure.
 //! - [`keys`]: signing keys and their encryption at rest, the master key, API keys.
@@ -22,6 +23,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod keys;
+pub mod metrics;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,6 @@
 //! Serving: accepting connections within bounds, and stopping without losing anything.
 
+mod admin;
 mod duties;
 
 use std::io;
@@ -13,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::app::App;
@@ -41,11 +43,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `stop` is done, then finishes open requests, writes down what is only in memory and
-/// closes the store.
-pub async fn run(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
+/// closes the store. `admin` is for who watches the server; it answers until the last request is done.
+pub async fn run(listener: TcpListener, admin: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
     let duties = duties::start(&app);
+    let admin = JoinSet::from_iter([serve(admin, admin::router(app.clone()), std::future::pending())]);
     serve(listener, crate::api::router(app.clone()), stop).await;
-    drop(duties);
+    drop((duties, admin));
     let close = async {
         if let Err(error) = app.note_api_key_uses().await {
             tracing::warn!(%error, "the last uses of API keys could not be written down");

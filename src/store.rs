@@ -1,5 +1,7 @@
 //! Where records live. [`Store`] is the seam: one behaviour, whatever the database.
 
+mod admin;
+mod copy;
 mod live_floor;
 mod migrate;
 mod postgres;
@@ -14,11 +16,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::migrate::MigrateError;
+pub use self::admin::{Bounds, DatabaseAdmin, Holdings, open_admin};
+pub use self::copy::{Copied, CopyCounts, CopyError, CopyRequest, copy};
+pub use self::migrate::{MigrateError, SchemaChange};
 pub use self::postgres::PostgresStore;
-pub use self::sqlite::SqliteStore;
+pub use self::sqlite::{BackupError, SqliteStore, back_up};
 pub use self::url::DatabaseUrl;
-pub use self::writer::{QUEUE_LENGTH, Write, Writer, WriterHealth, Written};
+pub use self::writer::{QUEUE_LENGTH, Write, Writer, WriterHealth, Writing, Written};
 use crate::clock::Timestamp;
 use crate::keys::{ApiKeyHash, ApiKeyId, Project, RowSeal, SealedKey, SealedRow};
 use crate::token::{AgentId, Origin, TokenId};
@@ -242,6 +246,9 @@ pub trait TokenStore: Send + Sync {
     /// When the last of all tokens ends.
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError>;
 
+    /// How many records expired before `cutoff`, counted up to `most`.
+    async fn count_expired(&self, cutoff: Timestamp, most: u32) -> Result<u64, StoreError>;
+
     /// Removes at most `limit` records that expired before `cutoff`, and says how many.
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }
@@ -295,6 +302,9 @@ pub trait Store: TokenStore + KeyStore + 'static {
 
     /// Whether the last write reached the disk.
     fn writes_work(&self) -> bool;
+
+    /// What writes wait, and how the batches before went.
+    fn writing(&self) -> Writing;
 
     /// Finishes what is queued and closes the database.
     async fn close(&self);

@@ -8,15 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 12] = [
+const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("clock", &[]),
     ("units", &[]),
+    ("metrics", &[]),
     ("token", &["clock", "units"]),
     ("keys", &["clock", "units", "token"]),
-    ("store", &["clock", "units", "token", "keys"]),
-    ("app", &["clock", "units", "token", "keys", "store"]),
+    ("store", &["clock", "units", "metrics", "token", "keys"]),
+    ("app", &["clock", "units", "metrics", "token", "keys", "store"]),
     ("api", &["clock", "units", "token", "keys", "store", "app"]),
-    ("server", &["clock", "units", "token", "keys", "store", "app", "api"]),
+    ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api"]),
     ("config", &["clock", "units", "token", "keys", "store"]),
     ("telemetry", &["config"]),
     ("cli", &["clock", "units", "token", "keys", "store", "app", "api", "server", "config", "telemetry"]),

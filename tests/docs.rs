@@ -173,6 +173,42 @@ fn variables_that_pages_name_are_settings() {
     }
 }
 
+/// The metrics that a server has, in its order: name, type, labels, meaning. Of a histogram's labels, not
+/// the limit of a bucket.
+fn metrics_of(exposed: &str) -> Vec<[String; 4]> {
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    for line in exposed.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, meaning) = help.split_once(' ').unwrap();
+            rows.push([format!("`{name}`"), String::new(), String::new(), meaning.to_owned()]);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            rows.last_mut().unwrap()[1] = kind.split_once(' ').unwrap().1.to_owned();
+        } else if let Some((_, labels)) = line.split_once('{') {
+            let names = labels.split("\",").map(|label| label.split_once('=').unwrap().0);
+            let names: Vec<_> = names.filter(|name| *name != "le").map(|name| format!("`{name}`")).collect();
+            rows.last_mut().unwrap()[2] = names.join(", ");
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_page_of_operations_lists_every_metric() {
+    let workspace = Workspace::new();
+    let server = workspace.serve(&[]);
+    assert_eq!(server.request("GET", "/healthz", "", "").0, 200);
+    let (_, exposed) = server.admin_request("GET", "/metrics", &[]);
+    let page = read("docs/operations.md");
+    let (_, table) = page.split_once("| metric | type | labels | meaning |\n|---|---|---|---|\n").unwrap();
+    let rows = table.lines().take_while(|line| line.starts_with('|')).map(|line| {
+        let cells: Vec<_> = line.split('|').map(|cell| cell.trim().to_owned()).collect();
+        <[String; 4]>::try_from(cells[1..cells.len() - 1].to_vec()).unwrap()
+    });
+    let wanted = metrics_of(&exposed);
+    let as_table: String = wanted.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect();
+    assert_eq!(rows.collect::<Vec<_>>(), wanted, "docs/operations.md must have this table:\n{as_table}");
+}
+
 /// What a link to one of a page's headings says after its `#`.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings =

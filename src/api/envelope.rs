@@ -58,7 +58,9 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
         }
         response = problem.render(&app.settings.issuer, response);
     }
-    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
+    app.requests.note(route, method.as_str(), status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(target: "hallpass::http", request_id, %method, route, status, micros, "request");
     response.headers_mut().insert(REQUEST_ID, id);
     if let Some(rest) = rest

@@ -104,6 +104,11 @@ impl Revoked {
         }
     }
 
+    /// How many are kept.
+    pub(super) fn len(&self) -> usize {
+        self.read().tokens.len()
+    }
+
     /// How long ago the last good look began.
     pub(super) fn age(&self) -> Duration {
         self.read().looked_at.elapsed()

@@ -105,6 +105,7 @@ impl App {
         if !self.store.issue(record).await? {
             return Err(IssueError::KeyRevoked);
         }
+        self.issued.increment();
         Ok(IssuedToken { jti, token, expires_at, hostname: claims.hostname, policy: claims.policy })
     }
 
@@ -130,8 +131,12 @@ impl App {
     /// within a second. `false`: the project never issued such a token.
     pub async fn revoke(&self, project: &Project, jti: TokenId) -> Result<bool, StoreError> {
         let now = self.now();
+        let again = self.revoked.ask(jti) == Memory::Revoked;
         let revoked = self.store.revoke(project.id, jti, now).await?;
         if revoked {
+            if !again {
+                self.revoked_here.increment();
+            }
             // The next look finds when it really ends.
             self.revoked.insert(jti, now.after(self.settings.limits.max_ttl).after(SKEW_AHEAD));
         }

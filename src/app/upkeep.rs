@@ -113,11 +113,16 @@ impl App {
     /// Removes one small batch of records that are past their retention; `true` if there may be more.
     pub async fn prune(&self) -> Result<bool, StoreError> {
         let cutoff = self.now().before(self.settings.retention);
+        self.count_backlog(cutoff).await?;
         let removed = self.store.prune(cutoff, PRUNE_BATCH).await?;
         if removed > 0 {
             tracing::debug!(removed, "old records removed");
         }
-        Ok(removed == u64::from(PRUNE_BATCH))
+        let may_be_more = removed == u64::from(PRUNE_BATCH);
+        if !may_be_more {
+            self.backlog.note_none();
+        }
+        Ok(may_be_more)
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a configuration to an open application.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -48,7 +49,7 @@ pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App>
 }
 
 /// Opens the database that is configured.
-async fn store(config: &DatabaseConfig, purpose: Purpose) -> anyhow::Result<Arc<dyn Store>> {
+pub(super) async fn store(config: &DatabaseConfig, purpose: Purpose) -> anyhow::Result<Arc<dyn Store>> {
     let path = match &config.url {
         DatabaseUrl::Sqlite(path) => path,
         DatabaseUrl::Postgres(url) => {
@@ -59,13 +60,21 @@ async fn store(config: &DatabaseConfig, purpose: Purpose) -> anyhow::Result<Arc<
             return Ok(Arc::new(PostgresStore::open(url, direct).await?));
         }
     };
-    if purpose == Purpose::MustExist && !path.exists() {
+    if purpose == Purpose::MustExist {
+        refuse_missing(path)?;
+    }
+    Ok(Arc::new(SqliteStore::open(path, purpose == Purpose::Serve).await?))
+}
+
+/// Says where a database comes from.
+pub(super) fn refuse_missing(path: &Path) -> anyhow::Result<()> {
+    if !path.exists() {
         bail!(
             "there is no database at `{}` yet; is `database.url` right? `hallpass serve` and `hallpass api-key create` make one",
             path.display()
         );
     }
-    Ok(Arc::new(SqliteStore::open(path, purpose == Purpose::Serve).await?))
+    Ok(())
 }
 
 /// Runs a command's work on a runtime of one thread, with the application open, and closes it.

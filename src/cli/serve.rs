@@ -1,5 +1,6 @@
 //! `hallpass serve`
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -28,15 +29,12 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let listen = loaded.config.server.listen;
+    let (listen, admin_listen) = (loaded.config.server.listen, loaded.config.server.admin_listen);
     let database = loaded.config.database.url.to_string();
     let app = Arc::new(open::app(loaded, Purpose::Serve).await?);
     app.adopt_algorithm().await?;
-    let listener = TcpListener::bind(listen).await.with_context(|| {
-        format!(
-            "cannot listen on `{listen}`; is another server running there? `server.listen` names the address"
-        )
-    })?;
+    let listener = bind(listen, "server.listen").await?;
+    let admin = bind(admin_listen, "server.admin_listen").await?;
     // Before anyone is told that the server is up: a signal from now on ends it well.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -62,7 +60,16 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         );
     }
     tracing::info!(address = %listener.local_addr()?, "listening");
-    server::run(listener, app, stop).await;
+    tracing::info!(address = %admin.local_addr()?, "admin listening");
+    server::run(listener, admin, app, stop).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on `{address}`; is another server running there? `{setting}` names the address"
+        )
+    })
 }

@@ -277,12 +277,12 @@ mod tests {
             (
                 "[server]\nlissten = \"x\"",
                 None,
-                &["`server", "unknown field `lissten`", "expected `listen`"][..],
+                &["`server", "unknown field `lissten`", "expected one of `listen`"][..],
             ),
             (
                 "",
                 Some(("HALLPASS_SERVER__LISSTEN", "x")),
-                &["environment variable `HALLPASS_SERVER__LISSTEN`", "expected `listen`"],
+                &["environment variable `HALLPASS_SERVER__LISSTEN`", "expected one of `listen`"],
             ),
             (
                 "",

@@ -166,6 +166,12 @@ impl KeyRing {
         &self.keys[self.active].signing
     }
 
+    /// From when on the active key has signed.
+    pub fn active_since(&self) -> Timestamp {
+        let active = &self.keys[self.active];
+        active.activated_at.unwrap_or(active.created_at)
+    }
+
     pub fn keys(&self) -> &[RingKey] {
         &self.keys
     }

@@ -15,6 +15,17 @@ const SQLITE: &[Migration] =
 const POSTGRES: &[Migration] =
     &[Migration { name: "initial", sql: include_str!("../../migrations/postgres/0001_initial.sql") }];
 
+/// The newest versions that are known.
+pub(super) const NEWEST_SQLITE: usize = SQLITE.len();
+pub(super) const NEWEST_POSTGRES: usize = POSTGRES.len();
+
+/// From which version to which a schema was brought; the same if it was up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaChange {
+    pub from: usize,
+    pub to: usize,
+}
+
 /// Why the schema isn't right.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -36,14 +47,14 @@ pub enum MigrateError {
 }
 
 /// Brings a SQLite database to the newest schema.
-pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), MigrateError> {
+pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<SchemaChange, MigrateError> {
     // A look without a lock first: on a database that is up to date, nothing is written.
     let found = version(connection).await?;
     if found > SQLITE.len() {
         return Err(MigrateError::Newer { found, known: SQLITE.len() });
     }
     if found == SQLITE.len() {
-        return Ok(());
+        return Ok(SchemaChange { from: found, to: found });
     }
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let found = version(&mut transaction).await?;
@@ -59,7 +70,7 @@ pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), Migr
         tracing::info!(version, name = migration.name, "schema step applied");
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(SchemaChange { from: found, to: SQLITE.len() })
 }
 
 /// The oldest PostgreSQL that is tried, as it numbers itself.
@@ -70,7 +81,7 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(1751215212, 2)";
 
 /// Brings a PostgreSQL database to the newest schema. Servers that start at the same time wait for the
 /// first of them.
-pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), MigrateError> {
+pub(super) async fn postgres(connection: &mut PgConnection) -> Result<SchemaChange, MigrateError> {
     let server = sqlx::raw_sql(
         "SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery()",
     )
@@ -82,8 +93,9 @@ pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), Migrat
     if server.try_get(2)? {
         return Err(MigrateError::Standby);
     }
-    if postgres_version(connection).await? == POSTGRES.len() {
-        return Ok(());
+    let found = postgres_version(connection).await?;
+    if found == POSTGRES.len() {
+        return Ok(SchemaChange { from: found, to: found });
     }
     let mut transaction = connection.begin().await?;
     sqlx::raw_sql(LOCK).execute(&mut *transaction).await?;
@@ -105,12 +117,14 @@ pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), Migrat
         tracing::info!(version, name = migration.name, "schema step applied");
     }
     transaction.commit().await?;
-    Ok(())
+    Ok(SchemaChange { from: found, to: POSTGRES.len() })
 }
 
 /// The version of the schema; 0 if there is none.
-async fn postgres_version(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
-    let there = "SELECT to_regclass('hallpass_schema') IS NOT NULL";
+pub(super) async fn postgres_version(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    // The catalogue is named, or a session that saw no such table before it waited for the lock would go
+    // on seeing none: only taking a table's lock makes it look again.
+    let there = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE oid = to_regclass('hallpass_schema'))";
     if !sqlx::query_scalar(there).fetch_one(&mut *connection).await? {
         return Ok(0);
     }
@@ -134,7 +148,7 @@ pub(super) async fn refuse_foreign(connection: &mut SqliteConnection) -> Result<
     if tables > 0 && id != APPLICATION_ID { Err(MigrateError::Foreign) } else { Ok(()) }
 }
 
-async fn version(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
+pub(super) async fn version(connection: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
     let row = sqlx::raw_sql("PRAGMA user_version").fetch_one(connection).await?;
     Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX))
 }

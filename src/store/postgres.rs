@@ -1,7 +1,9 @@
 //! PostgreSQL: any number of servers on one database. Reads go through a pool; writes through a few
 //! connections of their own, each of which commits a batch at a time.
 
+mod admin;
 mod batch;
+mod copy;
 mod keys;
 mod listen;
 mod session;
@@ -16,10 +18,11 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::task::JoinSet;
 use url::Url;
 
+pub(super) use self::admin::PostgresAdmin;
 use self::listen::Changes;
 use self::session::{Reader, Sessions};
 use super::live_floor::LiveFloor;
-use super::writer::{Writer, WriterHealth};
+use super::writer::{Writer, WriterHealth, Writing};
 use super::{OpenError, Store, StoreError, Versions, migrate};
 
 /// Longest time for anything that is asked of the database. Past it the connection is given up: its
@@ -30,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 8;
 
 /// Batches that are committed at the same time: while one waits for the disk, another is made ready.
-const BATCHES_IN_FLIGHT: usize = 2;
+const BATCHES_IN_FLIGHT: usize = 4;
 
 /// PostgreSQL, version 15 or newer.
 pub struct PostgresStore {
@@ -144,6 +147,10 @@ impl Store for PostgresStore {
 
     fn writes_work(&self) -> bool {
         self.health.works()
+    }
+
+    fn writing(&self) -> Writing {
+        self.writer.state()
     }
 
     async fn close(&self) {

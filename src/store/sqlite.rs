@@ -1,7 +1,10 @@
 //! SQLite, the embedded database: one writing connection, a few reading ones, in WAL mode, so that
 //! reads never wait for the writer.
 
+mod admin;
+mod backup;
 mod batch;
+mod copy;
 mod keys;
 mod tokens;
 
@@ -18,8 +21,10 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
+pub(super) use self::admin::SqliteAdmin;
+pub use self::backup::{BackupError, back_up};
 use super::live_floor::LiveFloor;
-use super::writer::{MOST_IN_BATCH, Writer, WriterHealth};
+use super::writer::{MOST_IN_BATCH, Writer, WriterHealth, Writing};
 use super::{OpenError, Store, StoreError, Versions, migrate};
 
 /// How long a write waits for another process's, such as a command beside the server.
@@ -117,6 +122,10 @@ impl Store for SqliteStore {
 
     fn writes_work(&self) -> bool {
         self.health.works()
+    }
+
+    fn writing(&self) -> Writing {
+        self.writer.state()
     }
 
     async fn close(&self) {

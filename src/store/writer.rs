@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{IssuanceRecord, StoreError};
 use crate::clock::Timestamp;
+use crate::metrics::{Distribution, Histogram, SECONDS, Scale};
 use crate::token::TokenId;
 
 /// Most writes that wait for the database; one more is refused at once.
@@ -22,6 +24,10 @@ pub(super) const MOST_IN_BATCH: usize = 128;
 /// How often requests that are ready go before a batch: a request is read, checked and signed in
 /// more than one turn of the runtime. More of them no longer pay.
 const TURNS: usize = 3;
+
+/// Of how many writes batches consist.
+const BATCH_SIZES: Scale =
+    Scale { parts_per_unit: 1, limits: &[1, 2, 4, 8, 16, 32, 64, MOST_IN_BATCH as u64] };
 
 /// A write that shares its transaction with others.
 #[derive(Debug)]
@@ -75,6 +81,23 @@ impl WriterHealth {
     }
 }
 
+/// What a writer has before it and behind it.
+#[derive(Debug, Default)]
+pub struct Writing {
+    /// Writes that wait for a batch.
+    pub queued: usize,
+    /// Of how many writes the batches that were committed consisted.
+    pub batch_sizes: Distribution,
+    /// How long they took.
+    pub commit_times: Distribution,
+}
+
+/// The batches that were committed.
+struct Batches {
+    sizes: Histogram,
+    times: Histogram,
+}
+
 struct Queued {
     write: Write,
     answer: oneshot::Sender<Result<Written, StoreError>>,
@@ -84,6 +107,7 @@ struct Queued {
 pub struct Writer {
     queue: Mutex<Option<mpsc::Sender<Queued>>>,
     sender: mpsc::WeakSender<Queued>,
+    batches: Arc<Batches>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -92,9 +116,20 @@ impl Writer {
     pub fn start(committers: Vec<impl Commit>, health: Arc<WriterHealth>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let waiting = Arc::new(Mutex::new(waiting));
-        let run = |committer| run(committer, waiting.clone(), health.clone());
+        let batches =
+            Arc::new(Batches { sizes: Histogram::new(BATCH_SIZES), times: Histogram::new(SECONDS) });
+        let run = |committer| run(committer, waiting.clone(), health.clone(), batches.clone());
         let tasks = committers.into_iter().map(run).collect();
-        Self { sender: queue.downgrade(), queue: Mutex::new(Some(queue)), tasks: Mutex::new(tasks) }
+        Self { sender: queue.downgrade(), queue: Mutex::new(Some(queue)), batches, tasks: Mutex::new(tasks) }
+    }
+
+    /// How it is going.
+    pub fn state(&self) -> Writing {
+        Writing {
+            queued: self.sender.upgrade().map_or(0, |queue| queue.max_capacity() - queue.capacity()),
+            batch_sizes: self.batches.sizes.read(),
+            commit_times: self.batches.times.read(),
+        }
     }
 
     /// Queues a write and waits until it is durable. Giving up the wait doesn't take the write back.
@@ -125,15 +160,19 @@ async fn run(
     mut committer: impl Commit,
     waiting: Arc<Mutex<mpsc::Receiver<Queued>>>,
     health: Arc<WriterHealth>,
+    batches: Arc<Batches>,
 ) {
     let mut queued = Vec::with_capacity(MOST_IN_BATCH);
     while next_batch(&waiting, &mut queued).await {
         let (batch, answers): (Vec<_>, Vec<_>) = queued.drain(..).map(|q| (q.write, q.answer)).unzip();
+        let started = Instant::now();
         let outcome = committer.commit(batch).await;
         health.note(&outcome);
         // A receiver that is gone gave up waiting; its write stands all the same.
         match outcome {
             Ok(written) => {
+                batches.sizes.note(written.len() as u64);
+                batches.times.note_time(started.elapsed());
                 debug_assert_eq!(written.len(), answers.len());
                 for (answer, written) in answers.into_iter().zip(written) {
                     let _ = answer.send(Ok(written));
@@ -237,6 +276,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_and_what_was_committed_is_told() {
+        let (writer, permits, mut batches, _) = start(false);
+        let answers: Vec<_> = (0..3).map(|_| submit(&writer)).collect();
+        assert_eq!(batches.recv().await, Some(3));
+        let more = submit(&writer);
+        settle().await;
+        let state = writer.state();
+        assert_eq!((state.queued, state.commit_times.count()), (1, 0));
+        permits.add_permits(2);
+        for answer in answers.into_iter().chain([more]) {
+            assert!(answer.await.unwrap().is_ok());
+        }
+        let state = writer.state();
+        assert_eq!((state.queued, state.batch_sizes.count(), state.commit_times.count()), (0, 2, 2));
+    }
+
+    #[tokio::test]
     async fn nothing_is_answered_before_its_commit() {
         let (writer, permits, mut batches, _) = start(false);
         let answer = submit(&writer);
@@ -269,6 +325,7 @@ mod tests {
         permits.add_permits(1);
         assert!(matches!(writer.submit(write()).await, Err(StoreError::BatchFailed(_))));
         assert!(!health.works());
+        assert_eq!(writer.state().batch_sizes.count(), 0, "it was not committed");
     }
 
     #[tokio::test]

@@ -62,7 +62,7 @@ fn a_mistake_is_told_with_its_source_its_key_and_the_reason() {
         (
             "[server]\nlissten = \"127.0.0.1:1\"\n",
             &[][..],
-            "hallpass.toml: `server.lissten`: unknown field `lissten`, expected `listen` or `public_url`",
+            "hallpass.toml: `server.lissten`: unknown field `lissten`, expected one of `listen`, `admin_listen`, `public_url`",
         ),
         (
             "[tokens]\nmax_ttl = \"1 day\"\n",

@@ -4,7 +4,10 @@
 
 mod api_keys;
 mod configuration;
+mod db;
 mod help;
+mod metrics;
+mod postgres;
 mod projects;
 mod serving;
 mod signing_keys;

@@ -106,6 +106,7 @@ impl Workspace {
             .program(HALLPASS)
             .arg("serve")
             .env("HALLPASS_SERVER__LISTEN", "127.0.0.1:0")
+            .env("HALLPASS_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
@@ -146,19 +147,28 @@ impl Server {
 
     /// Sends a request without a body, or with a JSON one; returns the status and the body.
     pub fn request(&self, method: &str, path: &str, api_key: &str, body: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {api_key}\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{body}",
-            self.address,
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let authorization = format!("Bearer {api_key}");
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        let (head, body) = exchange(&self.address, method, path, &headers, body);
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+    }
+
+    /// Where the admin listener is; the log says so right after the address of the other.
+    pub fn admin_address(&self) -> String {
+        let mut address = None;
+        wait_until("the admin listener's address is logged", || {
+            address = self.log().lines().find_map(|line| {
+                let line: Value = serde_json::from_str(line).ok()?;
+                (line["message"] == "admin listening").then(|| line["address"].as_str().unwrap().to_owned())
+            });
+            address.is_some()
+        });
+        address.unwrap()
+    }
+
+    /// Sends a request without a body to the admin listener; returns the answer's head and body.
+    pub fn admin_request(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> (String, String) {
+        exchange(&self.admin_address(), method, path, headers, "")
     }
 
     /// Issues a token for agent `agent-1`.
@@ -184,6 +194,28 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// One request on a connection of its own; the answer's head, each line with its end, and its body.
+fn exchange(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (format!("{head}\r\n"), body.to_owned())
 }
 
 /// Runs a command to its end.

@@ -66,6 +66,7 @@ impl Home {
             .args(arguments)
             .current_dir(&self.path)
             .env("HALLPASS_SERVER__LISTEN", "127.0.0.1:0")
+            .env("HALLPASS_SERVER__ADMIN_LISTEN", "127.0.0.1:0")
             .env("HALLPASS_DATABASE__URL", format!("sqlite:{}", self.database().display()))
             .env("HALLPASS_TELEMETRY__FORMAT", "json")
             .stdin(Stdio::null());

@@ -7,4 +7,5 @@ mod create;
 mod delete;
 mod hygiene;
 mod list;
+mod metrics;
 mod standards;

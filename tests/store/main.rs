@@ -54,6 +54,7 @@ macro_rules! suite {
                 pruning:
                     only_what_expired_before_the_cutoff_is_removed,
                     a_batch_has_at_most_its_limit,
+                    what_expired_before_the_cutoff_is_counted_up_to_a_bound,
                     lists_are_right_after_pruning,
                     a_revoked_token_stays_until_its_cutoff_too,
                     a_token_issued_after_the_newest_was_removed_is_in_its_own_lists_alone;
@@ -110,3 +111,4 @@ macro_rules! run {
 }
 
 suite!(sqlite on crate::database::Backend::Sqlite);
+suite!(postgres on crate::database::Backend::Postgres);

@@ -38,6 +38,17 @@ pub(crate) async fn a_batch_has_at_most_its_limit(database: &Database) {
     assert_eq!(ids(&*store, &query(Status::All, None)).await.len(), 1);
 }
 
+pub(crate) async fn what_expired_before_the_cutoff_is_counted_up_to_a_bound(database: &Database) {
+    let store = database.open().await;
+    assert_eq!(store.count_expired(at(6), 10).await.unwrap(), 0);
+    for number in 0..7 {
+        draft(number).expires(at(u64::from(number))).issue(&*store).await;
+    }
+    for (cutoff, most, count) in [(0, 10, 0), (6, 10, 6), (7, 10, 7), (7, 7, 7), (7, 3, 3)] {
+        assert_eq!(store.count_expired(at(cutoff), most).await.unwrap(), count, "{cutoff} {most}");
+    }
+}
+
 pub(crate) async fn lists_are_right_after_pruning(database: &Database) {
     let store = database.open().await;
     let mut kept = Vec::new();

@@ -220,26 +220,14 @@ impl Batch {
             .await
     }
 
-    /// Revokes what is there, in the order of ids, so that two servers that revoke the same tokens
-    /// don't wait for each other. Doing it again changes nothing.
+    /// Revokes what is there. Doing it again changes nothing.
     async fn revoke(
         &self,
         connection: &mut PgConnection,
         sessions: Sessions,
     ) -> Result<Vec<(i64, Uuid)>, sqlx::Error> {
         sessions
-            .query_as(
-                "WITH found AS MATERIALIZED ( \
-                 SELECT t.project_id, t.id, t.jti, t.expires_at, asked.now \
-                 FROM unnest($1, $2, $3) AS asked (project_id, jti, now) \
-                 JOIN tokens t ON t.jti = asked.jti AND t.project_id = asked.project_id \
-                 ORDER BY t.id \
-             ), revoked AS ( \
-                 INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
-                 SELECT * FROM found ON CONFLICT DO NOTHING \
-             ) \
-             SELECT project_id, jti FROM found",
-            )
+            .query_as("SELECT project_id, jti FROM revoke_tokens($1, $2, $3)")
             .bind(&self.revoked_projects)
             .bind(&self.revoked_jtis)
             .bind(&self.revoked_at)

@@ -186,6 +186,15 @@ impl TokenStore for PostgresStore {
         Ok(last.map(Timestamp::from_millis))
     }
 
+    async fn count_expired(&self, cutoff: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let select = self.sessions.query_scalar(
+            "SELECT count(*) FROM (SELECT FROM tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2) AS expired",
+        );
+        let select = select.bind(cutoff.millis()).bind(i64::from(most));
+        let count: i64 = within(select.fetch_one(&mut *self.reader().await?)).await?;
+        Ok(count.unsigned_abs())
+    }
+
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
         // Servers that prune at the same time take different rows.
         let delete = self.sessions.query(

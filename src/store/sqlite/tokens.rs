@@ -159,6 +159,14 @@ impl TokenStore for SqliteStore {
         Ok(last.map(Timestamp::from_millis))
     }
 
+    async fn count_expired(&self, cutoff: Timestamp, most: u32) -> Result<u64, StoreError> {
+        let select = sqlx::query_scalar(
+            "SELECT count(*) FROM (SELECT 1 FROM tokens WHERE expires_at < ? ORDER BY expires_at LIMIT ?)",
+        );
+        let count: i64 = select.bind(cutoff.millis()).bind(most).fetch_one(&self.readers).await?;
+        Ok(count.unsigned_abs())
+    }
+
     async fn prune(&self, cutoff: Timestamp, limit: u32) -> Result<u64, StoreError> {
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin().await?;

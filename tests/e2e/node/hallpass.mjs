@@ -22,6 +22,7 @@ export async function startServer(settings = {}) {
   const env = {
     ...Object.fromEntries(inherited),
     HALLPASS_SERVER__LISTEN: "127.0.0.1:0",
+    HALLPASS_SERVER__ADMIN_LISTEN: "127.0.0.1:0",
     HALLPASS_SERVER__PUBLIC_URL: PUBLIC_URL,
     HALLPASS_DATABASE__URL: `sqlite:${join(directory, "hallpass.db")}`,
     HALLPASS_TELEMETRY__FORMAT: "json",

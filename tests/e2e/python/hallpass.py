@@ -42,6 +42,7 @@ class Server:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HALLPASS_")}
         self._environment = inherited | {
             "HALLPASS_SERVER__LISTEN": "127.0.0.1:0",
+            "HALLPASS_SERVER__ADMIN_LISTEN": "127.0.0.1:0",
             "HALLPASS_SERVER__PUBLIC_URL": PUBLIC_URL,
             "HALLPASS_DATABASE__URL": f"sqlite:{self.database}",
             "HALLPASS_TELEMETRY__FORMAT": "json",

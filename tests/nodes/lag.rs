@@ -1,0 +1,79 @@
+//! How long a server goes on taking a token that was deleted on another one.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Cluster;
+use crate::home::Home;
+use crate::http::Client;
+use crate::proxy::{Proxy, Weather};
+
+/// What is promised.
+pub(crate) const PROMISED: Duration = Duration::from_secs(1);
+
+const CLIENTS: usize = 4;
+
+#[test]
+fn a_token_deleted_on_one_server_is_refused_by_another_within_a_second() {
+    let cluster = Cluster::new();
+    let home = Home::of(&cluster);
+    let (one, other) = (home.serve(), home.serve());
+    let worst = lag(one.address(), other.address(), 200, "LISTEN");
+    assert!(worst < PROMISED, "{worst:?}");
+}
+
+/// Nobody is told anything: where a pooler or a broken connection swallows notifications.
+#[test]
+fn a_deleted_token_is_refused_within_a_second_without_notifications() {
+    let cluster = Cluster::new();
+    let line = Proxy::to(cluster.port());
+    let home = Home::of(&cluster).with("HALLPASS_DATABASE__DIRECT_URL", Cluster::url_at(line.port()));
+    let (one, other) = (home.serve(), home.serve());
+    line.set(Weather::Down);
+    other.logged("cannot hear of changes");
+    let worst = lag(one.address(), other.address(), 100, "polling alone");
+    assert!(worst < PROMISED, "{worst:?}");
+    assert_eq!(other.count_logged("hears of changes again"), 0);
+
+    line.set(Weather::Clear);
+    other.logged("hears of changes again");
+}
+
+/// Deletes so many tokens on one server while asking the other for them; returns the longest time from
+/// the answer to the deletion to the first refusal.
+pub(crate) fn lag(one: SocketAddr, other: SocketAddr, count: usize, how: &str) -> Duration {
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let (mut one, mut other) = (Client::new(one), Client::new(other));
+                (0..count / CLIENTS).map(|_| lag_of_one(&mut one, &mut other)).collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut lags: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+    lags.sort();
+    let [median, p99, worst] = [lags[lags.len() / 2], lags[lags.len() * 99 / 100], lags[lags.len() - 1]];
+    println!("{} deletions, {how}: p50 {median:.1?}, p99 {p99:.1?}, worst {worst:.1?}", lags.len());
+    worst
+}
+
+fn lag_of_one(one: &mut Client, other: &mut Client) -> Duration {
+    let answer = one.mint().unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let token = answer.json()["token"].as_str().unwrap().to_owned();
+    assert!(is_active(other, &token), "a new token is good everywhere at once");
+    let answer = one.delete(&token).unwrap();
+    assert_eq!(answer.status, 204, "{}", answer.body);
+    let deleted = Instant::now();
+    assert!(!is_active(one, &token), "whoever deleted it refuses it at once");
+    while is_active(other, &token) {
+        assert!(deleted.elapsed() < 10 * PROMISED, "still honoured");
+    }
+    deleted.elapsed()
+}
+
+fn is_active(client: &mut Client, token: &str) -> bool {
+    let answer = client.introspect(token).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.json()["active"].as_bool().unwrap()
+}
