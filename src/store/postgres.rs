@@ -6,6 +6,7 @@ mod batch;
 mod copy;
 mod keys;
 mod listen;
+mod revocations;
 mod session;
 mod tokens;
 
@@ -15,11 +16,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use url::Url;
 
 pub(super) use self::admin::PostgresAdmin;
 use self::listen::Changes;
+use self::revocations::Lookout;
 use self::session::{Reader, Sessions};
 use super::live_floor::LiveFloor;
 use super::writer::{Writer, WriterHealth, Writing};
@@ -42,6 +45,7 @@ pub struct PostgresStore {
     writer: Writer,
     health: Arc<WriterHealth>,
     live_floor: LiveFloor,
+    revocations: Mutex<Lookout>,
     changes: Changes,
     /// Ends with the store.
     _listener: JoinSet<()>,
@@ -81,6 +85,7 @@ impl PostgresStore {
             (0..BATCHES_IN_FLIGHT).map(|_| batch::Committer::new(options.clone(), sessions)).collect();
         let writer = Writer::start(committers, health.clone());
         let changes = Changes::default();
+        let revocations = Mutex::new(Lookout::new(direct.clone()));
         let listener = JoinSet::from_iter([listen::run(direct, changes.clone())]);
         Ok(Self {
             pool,
@@ -88,6 +93,7 @@ impl PostgresStore {
             writer,
             health,
             live_floor: LiveFloor::default(),
+            revocations,
             changes,
             _listener: listener,
         })

@@ -13,6 +13,7 @@ mod leaks;
 mod lists;
 mod model;
 mod pruning;
+mod revocations;
 mod signing_keys;
 mod tokens;
 mod versions;
@@ -51,6 +52,10 @@ macro_rules! suite {
                     conditions_hold_together,
                     a_token_that_names_an_agent_twice_is_revoked_and_counted_once,
                     what_is_over_or_revoked_is_neither_touched_nor_counted;
+                revocations:
+                    the_first_look_tells_of_every_revoked_token_that_is_not_over,
+                    a_later_look_tells_of_what_came_after,
+                    a_token_revoked_again_is_no_news;
                 pruning:
                     only_what_expired_before_the_cutoff_is_removed,
                     a_batch_has_at_most_its_limit,

@@ -1,7 +1,6 @@
 //! Records of issued tokens in PostgreSQL.
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
 use sqlx::types::Uuid;
 
 use super::batch::{token_id, uuid};
@@ -137,47 +136,12 @@ impl TokenStore for PostgresStore {
         Ok(done.rows_affected())
     }
 
-    /// What isn't seen yet is of transactions that this statement's snapshot finds open, or of later
-    /// ones: the cursor is the oldest of the open ones.
     async fn revocations(
         &self,
         since: Option<RevocationCursor>,
         now: Timestamp,
     ) -> Result<Revocations, StoreError> {
-        let mut reader = self.reader().await?;
-        let (xmin, xmax, standby): (i64, i64, bool) = within(
-            self.sessions
-                .query_as(
-                    "SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint, \
-                        pg_is_in_recovery() \
-                 FROM pg_current_snapshot() AS s",
-                )
-                .fetch_one(&mut *reader),
-        )
-        .await?;
-        // What a standby doesn't know of yet would be missed.
-        if standby {
-            return Err(sqlx::Error::Configuration("the database is a standby, which may lag".into()).into());
-        }
-        // A database that is behind what was seen is another one: a standby that was promoted, or a
-        // backup. Everything is read again.
-        let since = since.filter(|cursor| cursor.0 <= xmax);
-        let select = match since {
-            Some(cursor) => self
-                .sessions
-                .query_as("SELECT jti, expires_at FROM revocations WHERE xid >= $1::text::xid8")
-                .bind(cursor.0.to_string()),
-            None => self
-                .sessions
-                .query_as("SELECT jti, expires_at FROM revocations WHERE expires_at >= $1")
-                .bind(live_from(now).millis()),
-        };
-        let mut rows = select.fetch(&mut *reader);
-        let mut tokens = Vec::new();
-        while let Some((jti, expires_at)) = within(rows.try_next()).await? {
-            tokens.push((token_id(jti), Timestamp::from_millis(expires_at)));
-        }
-        Ok(Revocations { tokens, whole: since.is_none(), next: RevocationCursor(xmin) })
+        self.revocations.lock().await.look(since, now).await
     }
 
     async fn last_expiry(&self) -> Result<Option<Timestamp>, StoreError> {
