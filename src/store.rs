@@ -269,8 +269,8 @@ pub trait KeyStore: Send + Sync {
     /// All API keys, revoked ones too, oldest first.
     async fn api_keys(&self) -> Result<Vec<StoredApiKey>, StoreError>;
 
-    /// Revokes a key and, unless they are kept, its live tokens, in one transaction. `None`: no such
-    /// key; else the number of tokens revoked.
+    /// Revokes a key and, unless they are kept, its live tokens. `None`: no such key; else the number of
+    /// tokens revoked. After an error the key may be revoked and its tokens not yet: do it again.
     async fn revoke_api_key(
         &self,
         id: &ApiKeyId,

@@ -80,6 +80,9 @@ CREATE TABLE revocations (
 
 CREATE INDEX revocations_by_xid ON revocations (xid);
 
+-- For a server that starts and needs those of tokens that aren't over.
+CREATE INDEX revocations_by_expiry ON revocations (expires_at);
+
 -- Counters that move when what servers keep in memory has changed, so that they notice by one read.
 CREATE TABLE versions (
     name text COLLATE "C" PRIMARY KEY,

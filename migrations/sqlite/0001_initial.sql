@@ -81,6 +81,9 @@ CREATE TABLE revocations (
     UNIQUE (project_id, token_id)
 ) STRICT;
 
+-- For a server that starts and needs those of tokens that aren't over.
+CREATE INDEX revocations_by_expiry ON revocations (expires_at);
+
 -- What belongs to a token goes with it, in the statement that removes many at once; SQLite finds no
 -- good plan for deleting many entries by all three columns.
 CREATE TRIGGER token_removed AFTER DELETE ON tokens BEGIN

@@ -67,9 +67,12 @@ impl Revoked {
     /// Takes what a look that began at `looked_at` found.
     pub(super) fn take(&self, looked_at: Instant, now: Timestamp, found: Revocations) {
         let mut state = self.write();
+        // What was known before stays: it may have been revoked here while the database was read, or be
+        // what a standby that took over doesn't know of.
         if found.whole {
-            state.tokens = HashMap::with_capacity(found.tokens.len().min(MOST));
             state.overflows = false;
+            let more = found.tokens.len().saturating_sub(state.tokens.len());
+            state.tokens.reserve(more.min(MOST));
         }
         for (jti, expires_at) in found.tokens {
             state.insert(jti, expires_at);

@@ -1,5 +1,6 @@
 //! The oldest live token, so that a list of live ones stops there instead of passing by every token of
-//! the last weeks.
+//! the last weeks. Without it a list is as right, only slower: where it can't be found, the last known
+//! one is used, or none.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -19,19 +20,23 @@ struct Known {
 
 impl LiveFloor {
     /// The floor for tokens that end at `live_from` or later, in milliseconds.
-    pub(super) async fn at<E>(
+    pub(super) async fn at(
         &self,
         live_from: i64,
-        look_up: impl Future<Output = Result<i64, E>>,
-    ) -> Result<i64, E> {
+        look_up: impl Future<Output = Result<i64, sqlx::Error>>,
+    ) -> i64 {
         let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.filter(|floor| floor.live_from <= live_from);
         if let Some(floor) = known
-            && (floor.live_from..floor.live_from + AGE_MILLIS).contains(&live_from)
+            && live_from - floor.live_from < AGE_MILLIS
         {
-            return Ok(floor.id);
+            return floor.id;
         }
-        let id = look_up.await?;
+        let id = look_up.await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot find the oldest live token; lists are slower");
+            known.map_or(i64::MIN, |floor| floor.id)
+        });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known { id, live_from });
-        Ok(id)
+        id
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::Cluster;
 use crate::home::Home;
 use crate::http::Client;
-use crate::proxy::{Proxy, Weather};
+use crate::until;
 
 /// What is promised.
 pub(crate) const PROMISED: Duration = Duration::from_secs(1);
@@ -22,21 +22,34 @@ fn a_token_deleted_on_one_server_is_refused_by_another_within_a_second() {
     assert!(worst < PROMISED, "{worst:?}");
 }
 
-/// Nobody is told anything: where a pooler or a broken connection swallows notifications.
+/// Nobody is told anything, as where a pooler or a broken connection swallows notifications.
 #[test]
 fn a_deleted_token_is_refused_within_a_second_without_notifications() {
     let cluster = Cluster::new();
-    let line = Proxy::to(cluster.port());
-    let home = Home::of(&cluster).with("HALLPASS_DATABASE__DIRECT_URL", Cluster::url_at(line.port()));
+    let home = Home::of(&cluster);
     let (one, other) = (home.serve(), home.serve());
-    line.set(Weather::Down);
-    other.logged("cannot hear of changes");
+    cluster.session().execute("DROP TRIGGER tell_of_revocations ON revocations");
     let worst = lag(one.address(), other.address(), 100, "polling alone");
     assert!(worst < PROMISED, "{worst:?}");
-    assert_eq!(other.count_logged("hears of changes again"), 0);
+}
 
-    line.set(Weather::Clear);
-    other.logged("hears of changes again");
+#[test]
+fn a_server_whose_listening_session_ends_listens_again_and_misses_nothing() {
+    let cluster = Cluster::new();
+    let home = Home::of(&cluster);
+    let (one, other) = (home.serve(), home.serve());
+    let mut session = cluster.session();
+    let listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    until("both listen", PROMISED, || session.number(&format!("SELECT count(*) {listening}")) == 2);
+    for _ in 0..5 {
+        session.execute(&format!("SELECT pg_terminate_backend(pid) {listening}"));
+        let worst = lag(one.address(), other.address(), 8, "listeners ended");
+        assert!(worst < PROMISED, "{worst:?}");
+    }
+    for server in [one, other] {
+        server.logged("cannot hear of changes");
+        server.logged("hears of changes again");
+    }
 }
 
 /// Deletes so many tokens on one server while asking the other for them; returns the longest time from

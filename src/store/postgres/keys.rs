@@ -1,7 +1,6 @@
 //! Projects, API keys and signing keys in PostgreSQL.
 
 use async_trait::async_trait;
-use sqlx::PgConnection;
 
 use super::{PostgresStore, within};
 use crate::clock::Timestamp;
@@ -89,29 +88,38 @@ impl KeyStore for PostgresStore {
         keep_tokens: bool,
         now: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
-        // The tokens come first and may take their time; batches are kept waiting only for what was
-        // issued meanwhile.
+        // First the key, while no batch is under way; that takes a moment. Then no more tokens of it can
+        // come, and revoking them may take its time without holding up anybody.
         let mut transaction = within(self.pool.begin()).await?;
-        let mut revoked = 0;
-        if !keep_tokens {
-            revoked = self.revoke_tokens_of(&mut transaction, id, now).await?;
-        }
-        self.sessions.query("SELECT pg_advisory_xact_lock(1751215212, 1)").execute(&mut *transaction).await?;
-        let found = self
+        within(self.sessions.query("SELECT pg_advisory_xact_lock(1751215212, 1)").execute(&mut *transaction))
+            .await?;
+        let update = self
             .sessions
             .query("UPDATE api_keys SET revoked_at = coalesce(revoked_at, $1) WHERE id = $2")
             .bind(now.millis())
+            .bind(&*id.0);
+        if within(update.execute(&mut *transaction)).await?.rows_affected() == 0 {
+            return Ok(None);
+        }
+        within(self.sessions.query(API_KEYS_CHANGED).execute(&mut *transaction)).await?;
+        within(transaction.commit()).await?;
+        if keep_tokens {
+            return Ok(Some(0));
+        }
+        let mut transaction = within(self.pool.begin()).await?;
+        let revoked = self
+            .sessions
+            .query(
+                "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
+                 SELECT project_id, id, jti, expires_at, $1 FROM tokens WHERE expires_at >= $2 AND api_key_id = $3 \
+                 ORDER BY id ON CONFLICT DO NOTHING",
+            )
+            .bind(now.millis())
+            .bind(live_from(now).millis())
             .bind(&*id.0)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
-        if found == 0 {
-            return Ok(None);
-        }
-        if !keep_tokens {
-            revoked += self.revoke_tokens_of(&mut transaction, id, now).await?;
-        }
-        self.sessions.query(API_KEYS_CHANGED).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(Some(revoked))
     }
@@ -167,23 +175,5 @@ impl KeyStore for PostgresStore {
         }
         transaction.commit().await?;
         Ok(true)
-    }
-}
-
-impl PostgresStore {
-    async fn revoke_tokens_of(
-        &self,
-        connection: &mut PgConnection,
-        id: &ApiKeyId,
-        now: Timestamp,
-    ) -> Result<u64, sqlx::Error> {
-        let insert = self.sessions.query(
-            "INSERT INTO revocations (project_id, token_id, jti, expires_at, revoked_at) \
-         SELECT project_id, id, jti, expires_at, $1 FROM tokens WHERE expires_at >= $2 AND api_key_id = $3 \
-         ORDER BY id ON CONFLICT DO NOTHING",
-        );
-        let done =
-            insert.bind(now.millis()).bind(live_from(now).millis()).bind(&*id.0).execute(connection).await?;
-        Ok(done.rows_affected())
     }
 }

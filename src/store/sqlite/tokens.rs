@@ -79,7 +79,7 @@ impl TokenStore for SqliteStore {
             select = select.bind(live_from);
         }
         if query.status == Status::Active {
-            select = select.bind(self.live_floor.at(live_from, self.oldest_live_id(live_from)).await?);
+            select = select.bind(self.live_floor.at(live_from, self.oldest_live_id(live_from)).await);
         }
         let rows = select.fetch_all(&self.readers).await?;
         let has_next = rows.len() > wanted;
@@ -185,12 +185,13 @@ impl TokenStore for SqliteStore {
 }
 
 impl SqliteStore {
-    async fn oldest_live_id(&self, live_from: i64) -> Result<i64, StoreError> {
+    async fn oldest_live_id(&self, live_from: i64) -> Result<i64, sqlx::Error> {
         let select = sqlx::query_scalar(
-            "SELECT coalesce((SELECT min(id) FROM tokens WHERE expires_at >= ?), \
+            // With the sum, the index by expiry is read, not every record from the oldest on.
+            "SELECT coalesce((SELECT min(id + 0) FROM tokens WHERE expires_at >= ?), \
                              (SELECT seq + 1 FROM sqlite_sequence WHERE name = 'tokens'), 0)",
         );
-        Ok(select.bind(live_from).fetch_one(&self.readers).await?)
+        select.bind(live_from).fetch_one(&self.readers).await
     }
 }
 
