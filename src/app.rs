@@ -30,6 +30,9 @@ use crate::token::Limits;
 /// Pages of a list that are signed at the same time; each keeps a core busy for some milliseconds.
 const SIGNING_PAGES: usize = 2;
 
+/// From when on looking for revocations is late; it is done four times a second.
+const LATE: Duration = Duration::from_secs(2);
+
 /// The settings that the application itself needs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -153,6 +156,9 @@ impl App {
         }
         if !self.store.writes_work() {
             impediments.push("the database takes no writes");
+        }
+        if self.revoked.age() > LATE {
+            impediments.push("the server doesn't know which tokens were revoked of late");
         }
         if self.store.versions().await.is_err() {
             impediments.push("the database cannot be read");

@@ -11,6 +11,7 @@ mod session;
 mod tokens;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,9 @@ use super::{OpenError, Store, StoreError, Versions, migrate};
 /// Longest time for anything that is asked of the database. Past it the connection is given up: its
 /// other end may be gone without a word.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same on a connection that has been open for a while, where another try on a new one follows.
+const TIMEOUT_IF_OLD: Duration = Duration::from_millis(1500);
 
 /// Connections for reading.
 const READERS: u32 = 8;
@@ -81,8 +85,9 @@ impl PostgresStore {
             .acquire_timeout(TIMEOUT)
             .connect_lazy_with(options.clone());
         let health = Arc::new(WriterHealth::default());
-        let committers =
-            (0..BATCHES_IN_FLIGHT).map(|_| batch::Committer::new(options.clone(), sessions)).collect();
+        let broken = Arc::new(AtomicU64::new(0));
+        let committer = |_| batch::Committer::new(options.clone(), sessions, broken.clone());
+        let committers = (0..BATCHES_IN_FLIGHT).map(committer).collect();
         let writer = Writer::start(committers, health.clone());
         let changes = Changes::default();
         let revocations = Mutex::new(Lookout::new(direct.clone()));
@@ -120,11 +125,18 @@ fn options(url: &Url) -> Result<PgConnectOptions, OpenError> {
 
 /// Waits for the database for so long and no longer.
 async fn within<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    match tokio::time::timeout(TIMEOUT, work).await {
+    within_time(TIMEOUT, work).await
+}
+
+async fn within_time<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(time, work).await {
         Ok(outcome) => outcome,
         Err(_) => Err(sqlx::Error::Io(std::io::Error::new(
             std::io::ErrorKind::TimedOut,
-            format!("the database did not answer within {} s", TIMEOUT.as_secs()),
+            format!("the database did not answer within {:.1} s", time.as_secs_f32()),
         ))),
     }
 }

@@ -1,6 +1,8 @@
 //! A batch of writes in one statement of each kind, whatever its size.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
@@ -8,7 +10,7 @@ use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
 use super::session::Sessions;
-use super::within;
+use super::{TIMEOUT, TIMEOUT_IF_OLD, within, within_time};
 use crate::clock::Timestamp;
 use crate::store::IssuanceRecord;
 use crate::store::writer::{Commit, Write, Written};
@@ -24,37 +26,35 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Committer {
     options: PgConnectOptions,
     sessions: Sessions,
-    open: Option<PgConnection>,
+    open: Option<Open>,
+    /// How often a connection broke, of this one and of the others: then theirs is likely to be dead too.
+    broken: Arc<AtomicU64>,
+}
+
+struct Open {
+    connection: PgConnection,
+    /// How often one had broken when it was made.
+    after: u64,
 }
 
 impl Committer {
-    pub(super) fn new(options: PgConnectOptions, sessions: Sessions) -> Self {
-        Self { options, sessions, open: None }
-    }
-
-    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        let connection = match self.open.take() {
-            Some(connection) => connection,
-            None => within(PgConnection::connect_with(&self.options)).await?,
-        };
-        Ok(self.open.insert(connection))
+    pub(super) fn new(options: PgConnectOptions, sessions: Sessions, broken: Arc<AtomicU64>) -> Self {
+        Self { options, sessions, open: None, broken }
     }
 
     async fn attempt(&mut self, batch: &Batch, again: bool) -> Result<Outcome, sqlx::Error> {
-        let sessions = self.sessions;
-        let connection = self.connection().await?;
-        let outcome = within(async {
-            if !sessions.pooled {
-                return batch.commit(connection, sessions, again).await;
-            }
-            let mut transaction = connection.begin().await?;
-            let outcome = batch.commit(&mut transaction, sessions, again).await?;
-            transaction.commit().await?;
-            Ok(outcome)
-        })
-        .await;
-        if outcome.is_err() {
-            self.open = None;
+        let after = self.broken.load(Ordering::Relaxed);
+        // Taken out, so that a connection on which something failed is gone.
+        let old = self.open.take().filter(|open| open.after == after);
+        let (mut connection, time) = match old {
+            Some(open) => (open.connection, TIMEOUT_IF_OLD),
+            None => (within(PgConnection::connect_with(&self.options)).await?, TIMEOUT),
+        };
+        let outcome = within_time(time, batch.commit_by(&mut connection, self.sessions, again)).await;
+        match &outcome {
+            Ok(_) => self.open = Some(Open { connection, after }),
+            Err(error) if is_broken_connection(error) => drop(self.broken.fetch_add(1, Ordering::Relaxed)),
+            Err(_) => {}
         }
         outcome
     }
@@ -164,6 +164,21 @@ impl Batch {
         written.collect()
     }
 
+    async fn commit_by(
+        &self,
+        connection: &mut PgConnection,
+        sessions: Sessions,
+        again: bool,
+    ) -> Result<Outcome, sqlx::Error> {
+        if !sessions.pooled {
+            return self.commit(connection, sessions, again).await;
+        }
+        let mut transaction = connection.begin().await?;
+        let outcome = self.commit(&mut transaction, sessions, again).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
     /// Each statement is a transaction, or all are one. `again`: an attempt before may have been committed
     /// without an answer. Its records are all there or none is, and an id is never made twice, so what
     /// is there is ours.
@@ -176,7 +191,17 @@ impl Batch {
         let mut outcome = Outcome::default();
         if !self.jtis.is_empty() {
             let kept = if again { self.kept(connection, sessions).await? } else { Vec::new() };
-            let kept = if kept.is_empty() { self.issue(connection, sessions).await? } else { kept };
+            let kept = if !kept.is_empty() {
+                kept
+            } else {
+                match self.issue(connection, sessions).await {
+                    // The attempt before was still under way, and was committed now.
+                    Err(sqlx::Error::Database(error)) if again && error.is_unique_violation() => {
+                        self.kept(connection, sessions).await?
+                    }
+                    issued => issued?,
+                }
+            };
             outcome.issued = kept.into_iter().map(token_id).collect();
         }
         if !self.revoked_jtis.is_empty() {

@@ -6,13 +6,15 @@
 //! had not reached its disk, and a standby that takes over may be behind. No connection outlives
 //! either, so on a new connection everything is read again.
 
+use std::time::Duration;
+
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::types::Uuid;
 use sqlx::{Connection, PgConnection};
 
 use super::batch::token_id;
-use super::within;
+use super::{TIMEOUT, TIMEOUT_IF_OLD, within, within_time};
 use crate::clock::Timestamp;
 use crate::store::{RevocationCursor, Revocations, StoreError};
 use crate::token::live_from;
@@ -34,11 +36,11 @@ impl Lookout {
         now: Timestamp,
     ) -> Result<Revocations, StoreError> {
         // Taken out, so that a connection on which something failed, or that was given up halfway, is gone.
-        let (mut connection, since) = match self.open.take() {
-            Some(connection) => (connection, since),
-            None => (within(PgConnection::connect_with(&self.options)).await?, None),
+        let (mut connection, since, time) = match self.open.take() {
+            Some(connection) => (connection, since, TIMEOUT_IF_OLD),
+            None => (within(PgConnection::connect_with(&self.options)).await?, None, TIMEOUT),
         };
-        let found = look(&mut connection, since, now).await?;
+        let found = look(&mut connection, since, now, time).await?;
         self.open = Some(connection);
         Ok(found)
     }
@@ -48,8 +50,10 @@ async fn look(
     connection: &mut PgConnection,
     since: Option<RevocationCursor>,
     now: Timestamp,
+    time: Duration,
 ) -> Result<Revocations, StoreError> {
-    let (oldest_open, standby): (i64, bool) = within(
+    let (oldest_open, standby): (i64, bool) = within_time(
+        time,
         sqlx::query_as("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_is_in_recovery()")
             .fetch_one(&mut *connection),
     )
@@ -68,7 +72,7 @@ async fn look(
     };
     let mut rows = select.fetch(connection);
     let mut tokens = Vec::new();
-    while let Some((jti, expires_at)) = within(rows.try_next()).await? {
+    while let Some((jti, expires_at)) = within_time(time, rows.try_next()).await? {
         tokens.push((token_id(jti), Timestamp::from_millis(expires_at)));
     }
     Ok(Revocations { tokens, whole: since.is_none(), next: RevocationCursor(oldest_open) })
