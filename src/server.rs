@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
+use self::duties::Duties;
 use crate::app::App;
 
 /// Connections served at a time; more of them wait to be accepted.
@@ -45,10 +46,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `stop` is done, then finishes open requests, writes down what is only in memory and
 /// closes the store. `admin` is for who watches the server; it answers until the last request is done.
 pub async fn run(listener: TcpListener, admin: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
-    let duties = duties::start(&app);
+    let duties = Duties::start(&app);
     let admin = JoinSet::from_iter([serve(admin, admin::router(app.clone()), std::future::pending())]);
     serve(listener, crate::api::router(app.clone()), stop).await;
-    drop((duties, admin));
+    drop(admin);
+    duties.end().await;
     let close = async {
         if let Err(error) = app.note_api_key_uses().await {
             tracing::warn!(%error, "the last uses of API keys could not be written down");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
@@ -58,24 +59,50 @@ impl Duty {
     }
 }
 
-/// Starts all duties. They end when the set is dropped.
-pub(super) fn start(app: &Arc<App>) -> JoinSet<()> {
-    Duty::ALL.into_iter().map(|duty| repeat(duty, app.clone())).collect()
+/// How long duties may take to finish what they are at.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// All duties, at work.
+pub(super) struct Duties {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<()>,
+}
+
+impl Duties {
+    pub(super) fn start(app: &Arc<App>) -> Self {
+        let (stop, stopped) = watch::channel(());
+        let tasks = Duty::ALL.into_iter().map(|duty| repeat(duty, app.clone(), stopped.clone())).collect();
+        Self { tasks, stop }
+    }
+
+    /// Lets each finish what it is at: cut off while it opens a connection, it would leave one open that
+    /// nobody closes.
+    pub(super) async fn end(mut self) {
+        drop(self.stop);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(END_TIMEOUT, all).await.is_err() {
+            tracing::debug!("some duties did not finish in time and are cut off");
+        }
+    }
 }
 
 /// Performs a duty again and again; a failure is logged when it begins and when it is over.
-async fn repeat(duty: Duty, app: Arc<App>) {
+async fn repeat(duty: Duty, app: Arc<App>, mut stopped: watch::Receiver<()>) {
     let mut ticks = tokio::time::interval(duty.period());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut fails = false;
     loop {
-        match duty {
-            // When the database tells, and now and then all the same.
-            Duty::Refresh => tokio::select! {
-                _ = ticks.tick() => {}
-                () = app.store.changed() => {}
-            },
-            _ => drop(ticks.tick().await),
+        let told = async {
+            match duty {
+                Duty::Refresh => app.store.changed().await,
+                _ => std::future::pending().await,
+            }
+        };
+        // When the database tells, and now and then all the same.
+        tokio::select! {
+            _ = stopped.changed() => return,
+            _ = ticks.tick() => {}
+            () = told => {}
         }
         match duty.perform(&app).await {
             Ok(()) => {
