@@ -40,7 +40,7 @@ const TIMEOUT_IF_OLD: Duration = Duration::from_millis(1500);
 const READERS: u32 = 8;
 
 /// Batches that are committed at the same time: while one waits for the disk, another is made ready.
-const BATCHES_IN_FLIGHT: usize = 4;
+const BATCHES_IN_FLIGHT: usize = 2;
 
 /// PostgreSQL, version 15 or newer.
 pub struct PostgresStore {

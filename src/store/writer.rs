@@ -21,10 +21,6 @@ pub const QUEUE_LENGTH: usize = 4096;
 /// of them doesn't wait long for the last.
 pub(super) const MOST_IN_BATCH: usize = 128;
 
-/// How often requests that are ready go before a batch: a request is read, checked and signed in
-/// more than one turn of the runtime. More of them no longer pay.
-const TURNS: usize = 3;
-
 /// Of how many writes batches consist.
 const BATCH_SIZES: Scale =
     Scale { parts_per_unit: 1, limits: &[1, 2, 4, 8, 16, 32, 64, MOST_IN_BATCH as u64] };
@@ -47,6 +43,10 @@ pub enum Written {
 
 /// Commits batches: all of a batch or nothing, answered in the same order.
 pub trait Commit: Send + 'static {
+    /// How many turns of the runtime requests that are ready go before a batch is closed. A request is
+    /// read, checked and signed in more than one.
+    const TURNS: usize;
+
     fn commit(&mut self, batch: Vec<Write>)
     -> impl Future<Output = Result<Vec<Written>, sqlx::Error>> + Send;
 }
@@ -156,14 +156,14 @@ impl Writer {
     }
 }
 
-async fn run(
-    mut committer: impl Commit,
+async fn run<C: Commit>(
+    mut committer: C,
     waiting: Arc<Mutex<mpsc::Receiver<Queued>>>,
     health: Arc<WriterHealth>,
     batches: Arc<Batches>,
 ) {
     let mut queued = Vec::with_capacity(MOST_IN_BATCH);
-    while next_batch(&waiting, &mut queued).await {
+    while next_batch(&waiting, &mut queued, C::TURNS).await {
         let (batch, answers): (Vec<_>, Vec<_>) = queued.drain(..).map(|q| (q.write, q.answer)).unzip();
         let started = Instant::now();
         let outcome = committer.commit(batch).await;
@@ -189,14 +189,14 @@ async fn run(
 }
 
 /// Takes what waits; `false` once nothing comes any more.
-async fn next_batch(waiting: &Mutex<mpsc::Receiver<Queued>>, batch: &mut Vec<Queued>) -> bool {
+async fn next_batch(waiting: &Mutex<mpsc::Receiver<Queued>>, batch: &mut Vec<Queued>, turns: usize) -> bool {
     let mut waiting = waiting.lock().await;
     if waiting.recv_many(batch, MOST_IN_BATCH).await == 0 {
         return false;
     }
     // Requests that are ready to queue go first. On an idle server there are none and this takes
     // no time; on a busy one it makes for fewer, larger commits.
-    for _ in 0..TURNS {
+    for _ in 0..turns {
         tokio::task::yield_now().await;
     }
     while batch.len() < MOST_IN_BATCH
@@ -222,6 +222,8 @@ mod tests {
     }
 
     impl Commit for Gate {
+        const TURNS: usize = 3;
+
         async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
             self.batches.send(batch.len()).unwrap();
             self.permits.acquire().await.unwrap().forget();

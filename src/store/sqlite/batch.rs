@@ -18,6 +18,10 @@ use crate::token::TokenId;
 pub(super) struct Committer(pub(super) Arc<Mutex<WriteConnection>>);
 
 impl Commit for Committer {
+    /// SQLite works on the same cores as the requests, so fewer and larger batches leave them more. More
+    /// turns no longer pay.
+    const TURNS: usize = 3;
+
     async fn commit(&mut self, batch: Vec<Write>) -> Result<Vec<Written>, sqlx::Error> {
         let mut connection = self.0.lock().await;
         let outcome = match connection.get().await {
