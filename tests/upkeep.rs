@@ -214,3 +214,16 @@ async fn a_token_issued_after_all_others_were_removed_is_listed() {
     issue(&app).await;
     assert_eq!(live().await, 2, "whatever the clock says");
 }
+
+#[tokio::test]
+async fn a_key_that_is_not_known_yet_is_looked_for() {
+    let (dir, clock, app) = start().await;
+    let other = process(dir.path(), &clock, settings()).await.unwrap();
+    // Twice: the next key was known to both.
+    for _ in 0..2 {
+        app.rotate_signing_keys(true).await.unwrap();
+    }
+    let token = issue(&app).await;
+    assert!(other.ring().verify(&token, other.now()).is_err(), "it was not told");
+    assert!(other.verify(&token).await.unwrap().is_some());
+}

@@ -25,6 +25,7 @@ mod rotation;
 #[path = "../faults/server.rs"]
 mod server;
 mod start;
+mod tls;
 mod unreachable;
 
 use std::time::{Duration, Instant};
