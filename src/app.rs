@@ -109,7 +109,7 @@ impl App {
         let api_keys =
             upkeep::read_api_keys(&*store, &sealer, static_key.as_ref().map(|key| key.as_str())).await?;
         let (looked_at, now) = (Instant::now(), clock.now());
-        let revoked = Revoked::new(looked_at, now, store.revocations(None, now).await?);
+        let revoked = Revoked::new(looked_at, now, store.revocations(None, revoked::kept_since(now)).await?);
         Ok(Self {
             clock,
             store,

@@ -175,6 +175,10 @@ pub enum OpenError {
     )]
     Url(String),
     #[error(
+        "the database URL has a parameter that is not known: `{0}`; known are those of libpq for the host, the user and TLS"
+    )]
+    Parameter(String),
+    #[error(
         "the database at `{0}` is reached through a pooler that gives out connections by the transaction: servers \
          would miss each other's changes. Give `database.direct_url`, which leads to the database itself, or have \
          the pooler give them out by the session"

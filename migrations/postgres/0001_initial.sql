@@ -107,6 +107,11 @@ CREATE FUNCTION issue_tokens(
     kids text[], payloads text[], seals bytea[], entry_jtis uuid[], entry_agents text[]
 ) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'tokens are issued at the isolation level "read committed" only, found "%"',
+            current_setting('transaction_isolation')
+            USING HINT = 'Hallpass relies on it: reset default_transaction_isolation for its role and database.';
+    END IF;
     PERFORM pg_advisory_xact_lock_shared(1751215212, 1);
     RETURN QUERY
     WITH made AS (

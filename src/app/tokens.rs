@@ -138,7 +138,7 @@ impl App {
                 self.revoked_here.increment();
             }
             // The next look finds when it really ends.
-            self.revoked.insert(jti, now.after(self.settings.limits.max_ttl).after(SKEW_AHEAD));
+            self.revoked.note(jti, now.after(self.settings.limits.max_ttl).after(SKEW_AHEAD));
         }
         Ok(revoked)
     }
@@ -182,7 +182,7 @@ impl App {
             return false;
         }
         *looked = Some(Instant::now());
-        if let Err(error) = self.refresh().await {
+        if let Err(error) = self.reload_ring().await {
             tracing::debug!(%error, "cannot look for a signing key");
         }
         true

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::revoked::kept_since;
 use super::{App, AppError, Settings, read, write};
 use crate::clock::Timestamp;
 use crate::keys::{
@@ -12,7 +13,7 @@ use crate::keys::{
     STATIC_KEY_ID, SealedKey,
 };
 use crate::store::{Store, StoreError, Versions};
-use crate::token::SKEW_AHEAD;
+use crate::token::{SKEW_AHEAD, live_from};
 
 /// Records removed in one transaction: little enough that no other write notices.
 const PRUNE_BATCH: u32 = 500;
@@ -27,7 +28,7 @@ impl App {
     /// Reads what has changed since the last look. It costs two small reads when nothing has.
     pub async fn refresh(&self) -> Result<(), AppError> {
         let (looked_at, clock) = (Instant::now(), self.now());
-        let found = self.store.revocations(self.revoked.cursor(clock), clock).await?;
+        let found = self.store.revocations(self.revoked.cursor(clock), kept_since(clock)).await?;
         self.revoked.take(looked_at, clock, found);
         let now: Versions = self.store.versions().await?;
         let seen = read(&self.seen);
@@ -112,7 +113,8 @@ impl App {
 
     /// Removes one small batch of records that are past their retention; `true` if there may be more.
     pub async fn prune(&self) -> Result<bool, StoreError> {
-        let cutoff = self.now().before(self.settings.retention);
+        // By the rule that says when a token is over: none goes that may still be taken.
+        let cutoff = live_from(self.now()).before(SKEW_AHEAD).before(self.settings.retention);
         self.count_backlog(cutoff).await?;
         let removed = self.store.prune(cutoff, PRUNE_BATCH).await?;
         if removed > 0 {

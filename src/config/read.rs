@@ -99,6 +99,10 @@ impl Loaded {
             }
             loaded.variables.push(name);
         }
+        // Not by its value, which may hold a password.
+        if let Some((name, _)) = settings.iter().find(|(_, value)| !value.is_table()) {
+            return Err(loaded.error(name, &format!("must be a section: `[{name}]`")));
+        }
         loaded.config = serde_path_to_error::deserialize(Value::Table(settings))
             .map_err(|error| loaded.error(&error.path().to_string(), error.inner().message()))?;
         loaded.config.check().map_err(|(key, problem)| loaded.error(key, &problem))?;
@@ -144,7 +148,12 @@ fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, Table)>, ConfigErr
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(ConfigError::new(path.display(), format!("cannot be read: {error}"))),
     };
-    let table = text.parse::<Table>().map_err(|error| ConfigError::new(path.display(), error))?;
+    let table = text.parse::<Table>().map_err(|error| {
+        // Not the line itself, which may hold a password.
+        let line =
+            error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count()) + 1;
+        ConfigError::new(path.display(), format!("line {line}: {}", error.message()))
+    })?;
     Ok(Some((path.to_owned(), table)))
 }
 
@@ -248,6 +257,20 @@ mod tests {
     }
 
     #[test]
+    fn what_may_hold_a_password_is_not_repeated() {
+        for toml in [
+            "database = \"postgres://u:s3cret@h/db\"",
+            "[database]\nurl = postgres://u:s3cret@h/db",
+            "[database]\nurl = \"postgres://u:s3cret@h/db?s3cret",
+            "[database]\nurl = \"postgres://u:s3cret@h/db?sslpassword=s3cret\"",
+            "[database]\nurl = \"mysql://u:s3cret@h/db\"",
+        ] {
+            let refusal = refusal(toml, &[]);
+            assert!(!refusal.contains("s3cret"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_all_defaults() {
         assert_eq!(read("", &[]).unwrap().config, Config::default());
     }
@@ -309,7 +332,7 @@ mod tests {
             ("[telemetry]\nlog = \"hallpass=loud\"", None, &["`telemetry.log`", "must be a filter"]),
             ("[database]\nurl = \"mysql://u:p@h/db\"", None, &["`database.url`", "got `mysql:…`"]),
             ("[server\n", None, &["line 1"]),
-            ("server = 1", None, &["`server`", "invalid type"]),
+            ("server = 1", None, &["`server`", "must be a section"]),
         ] {
             let environment: Vec<_> = variable.into_iter().collect();
             let refusal = refusal(toml, &environment);

@@ -83,6 +83,10 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(TIMEOUT)
+            // Otherwise a connection that died without a word would keep its place until the system notices.
+            .after_release(|connection, _| {
+                Box::pin(async move { within_time(TIMEOUT_IF_OLD, connection.ping()).await.map(|()| true) })
+            })
             .connect_lazy_with(options.clone());
         let health = Arc::new(WriterHealth::default());
         let broken = Arc::new(AtomicU64::new(0));

@@ -8,6 +8,25 @@ use url::Url;
 
 use super::OpenError;
 
+/// The parameters that are understood, as libpq names them.
+const PARAMETERS: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
+/// Those that are a secret, or may hold one.
+const SECRET_PARAMETERS: [&str; 3] = ["options", "password", "sslkey"];
+
 /// The URL of a database. What it shows of itself, wherever it is printed, holds no password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
@@ -42,6 +61,9 @@ impl FromStr for DatabaseUrl {
             }
             "postgres" | "postgresql" => {
                 let url = Url::parse(text).map_err(|_| wrong())?;
+                if let Some((name, _)) = url.query_pairs().find(|(name, _)| !PARAMETERS.contains(&&**name)) {
+                    return Err(OpenError::Parameter(name.into_owned()));
+                }
                 let named = url.has_host() || url.query_pairs().any(|(name, _)| name == "host");
                 if named { Ok(Self::Postgres(url)) } else { Err(wrong()) }
             }
@@ -62,7 +84,7 @@ impl fmt::Display for DatabaseUrl {
                 let pairs: Vec<_> = url.query_pairs().into_owned().collect();
                 if !pairs.is_empty() {
                     let masked = pairs.iter().map(|(name, value)| {
-                        (name, if name.contains("password") { "***" } else { value.as_str() })
+                        (name, if SECRET_PARAMETERS.contains(&&**name) { "***" } else { value.as_str() })
                     });
                     shown.query_pairs_mut().clear().extend_pairs(masked);
                 }
@@ -107,6 +129,8 @@ mod tests {
             "postgres://u:s3cret@:/x",
             "sqlite:a?s3cret",
             "s3cret",
+            "postgres://db/x?sslpassword=s3cret",
+            "postgres://db/x?sslkey=s3cret",
         ] {
             assert!(!shown(text).contains("s3cret"), "{}", shown(text));
         }

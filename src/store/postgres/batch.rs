@@ -71,7 +71,10 @@ impl Commit for Committer {
         let mut again = false;
         let outcome = loop {
             match self.attempt(&batch, again).await {
-                Err(error) if began.elapsed() < TRY_AGAIN_FOR && is_broken_connection(&error) => {
+                Err(error)
+                    if began.elapsed() < TRY_AGAIN_FOR
+                        && (is_broken_connection(&error) || again && was_committed_meanwhile(&error)) =>
+                {
                     again = true;
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -90,6 +93,11 @@ fn is_broken_connection(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
         _ => false,
     }
+}
+
+/// Whether a batch that is sent again met itself: the attempt before was still under way.
+fn was_committed_meanwhile(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 enum Asked {
@@ -195,17 +203,7 @@ impl Batch {
         let mut outcome = Outcome::default();
         if !self.jtis.is_empty() {
             let kept = if again { self.kept(connection, sessions).await? } else { Vec::new() };
-            let kept = if !kept.is_empty() {
-                kept
-            } else {
-                match self.issue(connection, sessions).await {
-                    // The attempt before was still under way, and was committed now.
-                    Err(sqlx::Error::Database(error)) if again && error.is_unique_violation() => {
-                        self.kept(connection, sessions).await?
-                    }
-                    issued => issued?,
-                }
-            };
+            let kept = if kept.is_empty() { self.issue(connection, sessions).await? } else { kept };
             outcome.issued = kept.into_iter().map(token_id).collect();
         }
         if !self.revoked_jtis.is_empty() {

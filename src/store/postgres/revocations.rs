@@ -64,7 +64,8 @@ async fn look(
     }
     let select = match since {
         Some(cursor) => sqlx::query_as::<_, (Uuid, i64)>(
-            "SELECT jti, expires_at FROM revocations WHERE xid >= $1::text::xid8",
+            "SELECT jti, expires_at FROM revocations WHERE xid >= $1::text::xid8 \
+                 AND xid < pg_snapshot_xmax(pg_current_snapshot())",
         )
         .bind(cursor.0.to_string()),
         None => sqlx::query_as("SELECT jti, expires_at FROM revocations WHERE expires_at >= $1")

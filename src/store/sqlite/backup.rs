@@ -66,14 +66,15 @@ async fn write(source: &mut SqliteAdmin, partial: &Path) -> Result<(), BackupErr
 /// Gives the copy its name, unless something has it by now.
 fn put_in_place(partial: &Path, to: &Path) -> Result<u64, BackupError> {
     let failed = |cause| BackupError::File { path: to.to_owned(), cause };
-    match fs::OpenOptions::new().write(true).create_new(true).open(to) {
+    // A link, unlike a new name, never takes the place of a file.
+    match fs::hard_link(partial, to) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(BackupError::Exists(to.to_owned()));
         }
-        other => drop(other.map_err(failed)?),
+        other => other.map_err(failed)?,
     }
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::rename(partial, to)
+    fs::remove_file(partial)
         .and_then(|()| fs::File::open(folder)?.sync_all())
         .and_then(|()| fs::metadata(to))
         .map(|file| file.len())
