@@ -10,7 +10,7 @@ mod quote;
 mod request;
 
 pub use claims::{Claims, POLICY_VERSION, PolicyClaim, UnverifiedClaims, unverified_id};
-pub use expiry::{EXPIRY_LEEWAY, Expiry, SKEW_AHEAD, is_expired, live_from, parse_time};
+pub use expiry::{EXPIRY_LEEWAY, Expiry, SKEW_AHEAD, is_expired, live_from, parse_time, retained_from};
 pub use hostname::{Hostname, Origin};
 pub use jti::TokenId;
 pub use policy::{Access, AgentId, Grant, Policy};

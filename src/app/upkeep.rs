@@ -13,7 +13,7 @@ use crate::keys::{
     STATIC_KEY_ID, SealedKey,
 };
 use crate::store::{Store, StoreError, Versions};
-use crate::token::{SKEW_AHEAD, live_from};
+use crate::token::{SKEW_AHEAD, retained_from};
 
 /// Records removed in one transaction: little enough that no other write notices.
 const PRUNE_BATCH: u32 = 500;
@@ -113,8 +113,7 @@ impl App {
 
     /// Removes one small batch of records that are past their retention; `true` if there may be more.
     pub async fn prune(&self) -> Result<bool, StoreError> {
-        // By the rule that says when a token is over: none goes that may still be taken.
-        let cutoff = live_from(self.now()).before(SKEW_AHEAD).before(self.settings.retention);
+        let cutoff = retained_from(self.now(), self.settings.retention);
         self.count_backlog(cutoff).await?;
         let removed = self.store.prune(cutoff, PRUNE_BATCH).await?;
         if removed > 0 {

@@ -16,6 +16,7 @@ use super::print;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{DatabaseConfig, Loaded};
 use crate::store::{DatabaseAdmin, DatabaseUrl, open_admin};
+use crate::token::retained_from;
 use crate::units::show_duration;
 
 /// Records removed in one transaction, as the server does it.
@@ -102,7 +103,7 @@ async fn migrate(config: &DatabaseConfig, json: bool) -> anyhow::Result<()> {
 
 async fn prune(config: &DatabaseConfig, json: bool) -> anyhow::Result<()> {
     let store = open::store(config, Purpose::MustExist).await?;
-    let cutoff = SystemClock.now().before(config.retention);
+    let cutoff = retained_from(SystemClock.now(), config.retention);
     let mut removed = 0;
     let outcome = loop {
         let begun = Instant::now();

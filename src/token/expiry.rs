@@ -37,6 +37,12 @@ pub fn live_from(now: Timestamp) -> Timestamp {
     Timestamp::from_seconds(now.seconds() - leeway_seconds() + 1)
 }
 
+/// The earliest `expires_at` of a record that is still kept. A token is over by [`live_from`], and clocks
+/// of servers differ: no record goes whose token may still be taken somewhere.
+pub fn retained_from(now: Timestamp, retention: Duration) -> Timestamp {
+    live_from(now).before(SKEW_AHEAD).before(retention)
+}
+
 fn leeway_seconds() -> i64 {
     EXPIRY_LEEWAY.as_secs().cast_signed()
 }

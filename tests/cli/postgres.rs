@@ -42,7 +42,8 @@ impl Drop for Postgres {
     }
 }
 
-fn execute(server: &Url, sql: &str) {
+/// Changes a database behind the program's back.
+pub(crate) fn execute(server: &Url, sql: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut connection = PgConnection::connect(server.as_str()).await.unwrap();

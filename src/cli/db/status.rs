@@ -7,7 +7,7 @@ use crate::cli::print;
 use crate::clock::{Clock, SystemClock};
 use crate::config::DatabaseConfig;
 use crate::store::{Bounds, DatabaseAdmin, Holdings, StoreError};
-use crate::token::live_from;
+use crate::token::{live_from, retained_from};
 use crate::units::show_duration;
 
 /// What a database says of itself.
@@ -22,7 +22,7 @@ struct Status {
 pub(super) async fn run(config: &DatabaseConfig, json: bool) -> anyhow::Result<()> {
     let mut database = look_at(config).await?;
     let now = SystemClock.now();
-    let bounds = Bounds { live_from: live_from(now), retained_from: now.before(config.retention) };
+    let bounds = Bounds { live_from: live_from(now), retained_from: retained_from(now, config.retention) };
     let outcome = ask(&mut *database, bounds).await;
     database.close().await;
     let status = outcome?;
