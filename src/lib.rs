@@ -17,6 +17,7 @@
 
 #![warn(unreachable_pub)]
 
+pub mod access;
 pub mod api;
 pub mod app;
 pub mod cli;
