@@ -177,6 +177,7 @@ async fn app() -> Arc<App> {
         rotate_every: Duration::from_secs(90 * 86_400),
         retention: Duration::from_secs(30 * 86_400),
         max_staleness: Duration::from_secs(30),
+        lists_per_minute: 0,
     };
     let master = MasterKeySource::Given(MasterKey::parse(&STANDARD.encode([0; 32])).expect("32 bytes"));
     let store = Arc::new(NoStore::default());

@@ -25,6 +25,7 @@ fn settings() -> Settings {
         rotate_every: DAY * 90,
         retention: DAY * 30,
         max_staleness: DAY,
+        lists_per_minute: 0,
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestBody {
     Unread,
+    /// It passes by another way, where nobody reads it.
+    OutOfReach,
     /// By [`super::parse_json`]; `None` if there is none.
     Read(Option<Value>),
 }
