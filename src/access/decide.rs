@@ -29,9 +29,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestBody {
     Unread,
-    /// The one who asks never sees it and passes it on as it is; whether that will do, the row says
-    /// (`also`).
-    Unseen,
+    /// It passes by another way, where nobody reads it.
+    OutOfReach,
     /// By [`super::parse_json`]; `None` if there is none.
     Read(Option<Value>),
 }
@@ -137,7 +136,7 @@ fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decisi
     }
     let body = match body {
         RequestBody::Unread => return Err(Decision::NeedsBody),
-        RequestBody::Unseen => return Ok(UpstreamBody::AsSent),
+        RequestBody::OutOfReach => return Ok(UpstreamBody::AsSent),
         RequestBody::Read(None) => {
             return Err(Denial::BodyNotValid("it must be a JSON object, and there is none".to_owned()).into());
         }

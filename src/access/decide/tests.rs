@@ -56,7 +56,7 @@ fn denied(token: &Verified, method: &str, raw: &str) -> Denial {
 fn passed(method: &str, raw: &str, owner: Option<Owner>) -> String {
     let decision = decide_changed(table(), &all(), (method, raw), |request| {
         request.owner = owner;
-        request.body = RequestBody::Unseen;
+        request.body = RequestBody::OutOfReach;
     });
     allowed(decision).path_and_query
 }
@@ -304,7 +304,7 @@ mod bodies {
 
     #[test]
     fn one_that_nobody_here_sees_passes_as_it_is() {
-        assert_eq!(with_body("POST", &messages(), RequestBody::Unseen), Ok(UpstreamBody::AsSent));
+        assert_eq!(with_body("POST", &messages(), RequestBody::OutOfReach), Ok(UpstreamBody::AsSent));
     }
 
     #[test]
@@ -312,7 +312,7 @@ mod bodies {
         let cancel = format!("{}/cancel", messages());
         let body = RequestBody::Read(Some(json!({"run_ids": [RUN]})));
         for (method, raw) in [("POST", &cancel), ("GET", &messages())] {
-            for body in [RequestBody::Unread, RequestBody::Unseen, body.clone()] {
+            for body in [RequestBody::Unread, RequestBody::OutOfReach, body.clone()] {
                 assert_eq!(with_body(method, raw, body), Ok(UpstreamBody::Nothing), "{method} {raw}");
             }
         }
