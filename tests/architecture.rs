@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
     ("token", &["clock", "units"]),
     ("keys", &["clock", "units", "token"]),
+    ("access", &["clock", "units", "token", "keys"]),
     ("store", &["clock", "units", "metrics", "token", "keys"]),
     ("app", &["clock", "units", "metrics", "token", "keys", "store"]),
     ("api", &["clock", "units", "token", "keys", "store", "app"]),
