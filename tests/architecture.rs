@@ -8,17 +8,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 13] = [
+const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
     ("token", &["clock", "units"]),
     ("keys", &["clock", "units", "token"]),
+    ("access", &["clock", "token", "keys"]),
     ("store", &["clock", "units", "metrics", "token", "keys"]),
     ("app", &["clock", "units", "metrics", "token", "keys", "store"]),
     ("api", &["clock", "units", "token", "keys", "store", "app"]),
     ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api"]),
-    ("config", &["clock", "units", "token", "keys", "store"]),
+    ("config", &["clock", "units", "token", "keys", "access", "store"]),
     ("telemetry", &["config"]),
     ("cli", &["clock", "units", "token", "keys", "store", "app", "api", "server", "config", "telemetry"]),
     ("main", &[]),
