@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::buffer::Buffers;
+pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::owners::Owners;
 pub use self::proxy::is_ours;
 use self::streams::Streams;

@@ -27,7 +27,17 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "clock", "units", "token", "keys", "access", "store", "app", "api", "gateway", "server", "config",
+            "clock",
+            "units",
+            "token",
+            "keys",
+            "access",
+            "store",
+            "app",
+            "api",
+            "gateway",
+            "server",
+            "config",
             "telemetry",
         ],
     ),

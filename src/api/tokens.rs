@@ -157,7 +157,8 @@ pub(super) async fn list_tokens(
     let query = parse_list(query.as_deref().unwrap_or_default(), key.project.id, app.now())
         .map_err(Problem::invalid)?;
     app.admit_list(&key.id).map_err(|wait| {
-        let detail = "the API key has listed too many pages within a minute; `limits.lists_per_minute` sets how many";
+        let detail =
+            "the API key has listed too many pages within a minute; `limits.lists_per_minute` sets how many";
         Problem::too_many(detail, "too_many_lists", wait)
     })?;
     let page = app.list(&query).await?;

@@ -34,7 +34,10 @@ pub(super) fn upstream_refusal(status: StatusCode) -> Problem {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Problem::new(
             Kind::UpstreamAuth,
-            format!("the agent server answered {} to the gateway; your token is not the problem", status.as_u16()),
+            format!(
+                "the agent server answered {} to the gateway; your token is not the problem",
+                status.as_u16()
+            ),
         ),
         status if status.is_redirection() => Problem::new(
             Kind::UpstreamFailed,
@@ -155,7 +158,8 @@ impl Gateway {
                 Problem::new(Kind::UpstreamUnreachable, "the agent server broke off").caused_by(cause)
             }
         })?;
-        let mut value: Value = serde_json::from_slice(&whole.bytes).map_err(|_| unreadable("it is no JSON"))?;
+        let mut value: Value =
+            serde_json::from_slice(&whole.bytes).map_err(|_| unreadable("it is no JSON"))?;
         rule.redact(&mut value);
         serde_json::to_vec(&value).map_err(Problem::internal)
     }

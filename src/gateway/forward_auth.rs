@@ -58,12 +58,11 @@ impl Gateway {
         let started = Instant::now();
         let (parts, _body) = request.into_parts();
         let mut trace = Trace { route: PATH, jti: None };
-        let outcome = self.judge_forwarded(&parts, peer, &mut trace).await.map_err(|problem| {
-            match problem.status() {
+        let outcome =
+            self.judge_forwarded(&parts, peer, &mut trace).await.map_err(|problem| match problem.status() {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => problem,
                 _ => problem.turned_into(Kind::Forbidden, "unavailable"),
-            }
-        });
+            });
         self.finish(&parts, &trace, started, outcome)
     }
 
@@ -75,7 +74,10 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         let forbidden = |detail: &str, reason| Err(refusal::because(Kind::Forbidden, detail, reason));
         let Some(family) = self.settings.forward_auth.proxy else {
-            return forbidden("forward-auth is off: `forward_auth.proxy` names the proxy that asks", "forward_auth_off");
+            return forbidden(
+                "forward-auth is off: `forward_auth.proxy` names the proxy that asks",
+                "forward_auth_off",
+            );
         };
         if !self.trusts(peer) {
             return forbidden("the proxy that asks isn't in `server.trusted_proxies`", "peer_not_trusted");
@@ -108,10 +110,17 @@ impl Gateway {
                     Some(upstream) if self.settings.forward_auth.allow_unchecked => {
                         owner = Some(self.owners.find(upstream, &self.buffers, &owned).await?);
                     }
-                    _ => return forbidden("whose this is must be looked up; the gateway does that", "unchecked"),
+                    _ => {
+                        return forbidden(
+                            "whose this is must be looked up; the gateway does that",
+                            "unchecked",
+                        );
+                    }
                 },
                 // Not with a body that is out of reach.
-                Decision::NeedsBody => return forbidden("the body must be read; the gateway does that", "unchecked"),
+                Decision::NeedsBody => {
+                    return forbidden("the body must be read; the gateway does that", "unchecked");
+                }
             }
         };
         if !self.settings.forward_auth.allow_unchecked {
@@ -125,12 +134,14 @@ impl Gateway {
 fn asked(family: Proxy, parts: &Parts) -> Option<(&str, &str)> {
     let headers = &parts.headers;
     let (own, other) = match family {
-        Proxy::Nginx | Proxy::Haproxy => {
-            (Some((&ORIGINAL_METHOD, &ORIGINAL_URI)), [Some(&FORWARDED_METHOD), Some(&FORWARDED_URI), None, None])
-        }
-        Proxy::Traefik | Proxy::Caddy => {
-            (Some((&FORWARDED_METHOD, &FORWARDED_URI)), [Some(&ORIGINAL_METHOD), Some(&ORIGINAL_URI), None, None])
-        }
+        Proxy::Nginx | Proxy::Haproxy => (
+            Some((&ORIGINAL_METHOD, &ORIGINAL_URI)),
+            [Some(&FORWARDED_METHOD), Some(&FORWARDED_URI), None, None],
+        ),
+        Proxy::Traefik | Proxy::Caddy => (
+            Some((&FORWARDED_METHOD, &FORWARDED_URI)),
+            [Some(&ORIGINAL_METHOD), Some(&ORIGINAL_URI), None, None],
+        ),
         Proxy::Envoy => (
             None,
             [Some(&ORIGINAL_METHOD), Some(&ORIGINAL_URI), Some(&FORWARDED_METHOD), Some(&FORWARDED_URI)],
@@ -149,7 +160,8 @@ fn asked(family: Proxy, parts: &Parts) -> Option<(&str, &str)> {
 
 fn refuse_unchecked(allowed: &Allowed<'_>) -> Result<(), Problem> {
     if !allowed.route.also.is_empty() {
-        let detail = format!("this needs more than a yes or no, which forward-auth can't do: {}", allowed.route.also);
+        let detail =
+            format!("this needs more than a yes or no, which forward-auth can't do: {}", allowed.route.also);
         return Err(refusal::because(Kind::Forbidden, detail, "unchecked"));
     }
     if let Some(key) = allowed.dropped_query.first() {

@@ -171,12 +171,17 @@ mod tests {
             ["accept", "x-stainless-lang", "x-stainless-package-version"]
         );
         let as_sent = from_client(&given, Sends::AsSent, false);
-        assert_eq!((&as_sent["content-type"], &as_sent["accept-encoding"]), (&"text/plain".parse().unwrap(), &"gzip".parse().unwrap()));
+        assert_eq!(
+            (&as_sent["content-type"], &as_sent["accept-encoding"]),
+            (&"text/plain".parse().unwrap(), &"gzip".parse().unwrap())
+        );
     }
 
     #[test]
     fn an_sdk_version_that_is_none_is_replaced() {
-        for (given, sent) in [("", "1.0.0"), ("x", "1.0.0"), ("1.12.1", "1.12.1"), ("2.0.0-rc.1", "2.0.0-rc.1")] {
+        for (given, sent) in
+            [("", "1.0.0"), ("x", "1.0.0"), ("1.12.1", "1.12.1"), ("2.0.0-rc.1", "2.0.0-rc.1")]
+        {
             let headers = from_client(&map(&[("x-stainless-package-version", given)]), Sends::Nothing, true);
             assert_eq!(headers["x-stainless-package-version"], sent, "{given}");
         }
@@ -184,13 +189,15 @@ mod tests {
 
     #[test]
     fn a_header_named_by_connection_stays_behind() {
-        let given = map(&[("connection", "close, x-secret"), ("x-secret", "1"), ("x-kept", "1"), ("te", "trailers")]);
+        let given =
+            map(&[("connection", "close, x-secret"), ("x-secret", "1"), ("x-kept", "1"), ("te", "trailers")]);
         assert_eq!(names(&from_key(given)), ["x-kept"]);
     }
 
     #[test]
     fn an_answer_allows_no_browser_by_itself() {
-        let given = map(&[("access-control-allow-origin", "*"), ("set-cookie", "a"), ("content-type", "text/html")]);
+        let given =
+            map(&[("access-control-allow-origin", "*"), ("set-cookie", "a"), ("content-type", "text/html")]);
         assert_eq!(names(&to_key(given.clone())), ["content-type", "set-cookie"]);
         assert_eq!(names(&to_client(&given)), ["content-type", "x-content-type-options"]);
     }

@@ -121,4 +121,3 @@ fn owner_in(json: &[u8]) -> Option<Owner> {
     }
     serde_json::from_slice(json).ok().map(|Named { agent_id }| Owner::Agent(agent_id))
 }
-

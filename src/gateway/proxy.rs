@@ -48,9 +48,7 @@ const OURS: [&str; 9] = [
 
 /// Whether a path is Hallpass's own.
 pub fn is_ours(path: &str) -> bool {
-    OURS.iter().any(|own| {
-        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    OURS.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// What is said of a request in the log and in metrics.
@@ -196,7 +194,11 @@ impl Gateway {
             return Ok(None);
         }
         self.messages.take(&token.jti).map_err(|wait| {
-            Problem::too_many("the token has sent too many messages within a minute", "too_many_messages", wait)
+            Problem::too_many(
+                "the token has sent too many messages within a minute",
+                "too_many_messages",
+                wait,
+            )
         })?;
         self.enter(token).map(Some)
     }
@@ -234,19 +236,18 @@ impl Gateway {
         body: Body,
     ) -> Result<Response<Body>, Problem> {
         if parts.headers.contains_key(ORIGIN) {
-            let detail =
-                "this is an API key, and the request comes from a browser: a secret key has no place in a page";
+            let detail = "this is an API key, and the request comes from a browser: a secret key has no place in a page";
             return Err(refusal::because(Kind::Forbidden, detail, "key_with_origin"));
         }
         if !key.gateway {
-            let detail = "this API key may ask for tokens and not pass the gateway; one made with `--gateway` may";
+            let detail =
+                "this API key may ask for tokens and not pass the gateway; one made with `--gateway` may";
             return Err(refusal::because(Kind::InvalidToken, detail, "invalid_token"));
         }
         let raw = raw_target(parts)?;
         refuse_ours(raw)?;
-        let target = PathAndQuery::try_from(raw).map_err(|_| {
-            bad_target(BadTarget(format!("the target is not valid: {}", quote(raw))))
-        })?;
+        let target = PathAndQuery::try_from(raw)
+            .map_err(|_| bad_target(BadTarget(format!("the target is not valid: {}", quote(raw)))))?;
         let headers = headers::from_key(parts.headers.clone());
         let response = upstream.send(parts.method.clone(), target, headers, body).await?;
         let holder = Holder::Key(key);
@@ -305,7 +306,8 @@ fn raw_target(parts: &Parts) -> Result<&str, Problem> {
     let whole = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
     let hosts = parts.headers.get_all(HOST).iter().count();
     if whole || hosts > 1 {
-        let detail = if whole { "the target must begin with `/`" } else { "there are several `Host` headers" };
+        let detail =
+            if whole { "the target must begin with `/`" } else { "there are several `Host` headers" };
         return Err(bad_target(BadTarget(detail.to_owned())));
     }
     Ok(parts.uri.path_and_query().map_or("", PathAndQuery::as_str))
@@ -328,10 +330,17 @@ fn refuse_ours(raw: &str) -> Result<(), Problem> {
     };
     match decoded {
         Some(decoded) if !odd(&decoded) => {
-            if is_ours(&decoded.to_ascii_lowercase()) { Err(not_found()) } else { Ok(()) }
+            if is_ours(&decoded.to_ascii_lowercase()) {
+                Err(not_found())
+            } else {
+                Ok(())
+            }
         }
         _ => {
-            let text = format!("the path must be plain, without dot segments or doubled slashes, got {}", quote(path));
+            let text = format!(
+                "the path must be plain, without dot segments or doubled slashes, got {}",
+                quote(path)
+            );
             Err(bad_target(BadTarget(text)))
         }
     }

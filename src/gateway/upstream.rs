@@ -94,8 +94,11 @@ impl Upstream {
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.enforce_http(false);
         let tls = tls(&scheme, settings)?;
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(KEPT_IDLE)
@@ -166,7 +169,8 @@ fn tls(scheme: &Scheme, settings: &UpstreamSettings) -> Result<ClientConfig, Ups
     use hyper_rustls::ConfigBuilderExt;
 
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let builder = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions()?;
     if *scheme != Scheme::HTTPS {
         return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
     }

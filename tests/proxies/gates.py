@@ -1,8 +1,10 @@
 """The samples of docs/forward-auth.md: each proxy before an upstream, asking Hallpass about every request."""
 
 from guards import BIN, HAPROXY, NGINX_USER, envoy_command, haproxy_command, nginx_command
+from hallpass import wait_until
 from pages import fill_in, samples
 from proxies import Program, free_port
+from wire import send
 
 PAGE = samples("forward-auth.md")
 
@@ -47,7 +49,14 @@ class Gate:
 
     def start(self):
         # What Caddy and Traefik would keep in the user's own folder stays in the test's.
-        return Program(self.prepare(), self._ports["proxy"], self.directory, HOME=str(self.directory))
+        program = Program(self.prepare(), self._ports["proxy"], self.directory, HOME=str(self.directory))
+        try:
+            # Traefik listens before it has read its routes, and knows nothing until then.
+            wait_until(lambda: send(program.port, "OPTIONS", "/v1/").status != 404, "reading the routes")
+        except BaseException:
+            program.stop()
+            raise
+        return program
 
     def write(self, name, *ports, paths=None, before="", after=""):
         text = fill_in(PAGE[name], {port: self._ports[port] for port in ports}, paths or {})

@@ -68,8 +68,10 @@ class Received:
 
     def values(self, name):
         """The values of every field that a careless server might take for this one, whatever its spelling."""
-        plain = name.lower().replace("_", "-")
-        return [value for key, value in self.header if key.lower().replace("_", "-") == plain]
+        def plain(key):
+            return key.lower().replace("_", "-").replace(".", "-")
+
+        return [value for key, value in self.header if plain(key) == plain(name)]
 
 
 class Upstream:

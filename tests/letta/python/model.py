@@ -5,6 +5,7 @@ The last user message says what it answers, so that a test steers it through Let
     [slow 300]        waits so many milliseconds before each word
     [words 20]        answers with so many words
     [call NAME {…}]   calls that tool each time it is asked, with these arguments
+    [error 429]       fails with that status, and a text that nobody but the operator should see
 
 and otherwise it repeats what was said.
 """
@@ -22,6 +23,8 @@ EMBEDDING = "text-embedding-3-small"
 # The handles by which Letta knows them.
 MODEL_HANDLE, EMBEDDING_HANDLE = f"openai-proxy/{MODEL}", f"openai/{EMBEDDING}"
 DIMENSIONS = 1536
+# What providers say of a failure names the key that was used.
+FAILURE = "incorrect key provided: provider-key-8e44"
 
 
 class Model:
@@ -91,6 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/embeddings"):
             return self._embed(body)
         self.prompts.append(body)
+        if failing := re.search(r"\[error (\d+)\]", last_said(body)):
+            return self._send({"error": {"message": FAILURE, "type": "error", "code": "x"}}, int(failing[1]))
         text, call, pause = answer(body)
         call = call and {
             "id": f"call_{uuid.uuid4().hex}", "type": "function", "function": {"name": call[0], "arguments": call[1]}
@@ -140,9 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(body, kind):
         return {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": kind, "created": 1, "model": body.get("model")}
 
-    def _send(self, body):
+    def _send(self, body, status=200):
         data = json.dumps(body).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
