@@ -1,0 +1,3 @@
+//! What stands in front of an agent server.
+
+pub mod sse;
