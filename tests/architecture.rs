@@ -8,15 +8,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 14] = [
+const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
+    ("limits", &[]),
     ("token", &["clock", "units"]),
     ("keys", &["clock", "units", "token"]),
     ("access", &["clock", "token", "keys"]),
     ("store", &["clock", "units", "metrics", "token", "keys"]),
-    ("app", &["clock", "units", "metrics", "token", "keys", "store"]),
+    ("app", &["clock", "units", "metrics", "limits", "token", "keys", "store"]),
     ("api", &["clock", "units", "token", "keys", "store", "app"]),
     ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api"]),
     ("config", &["clock", "units", "token", "keys", "access", "store"]),
@@ -26,13 +27,14 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
 ];
 
 /// From each crate, or part of one, to where it may be used: modules and files.
-const MAY_BE_USED_IN: [(&str, &[&str]); 8] = [
+const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
     ("axum", &["api", "server"]),
     ("hyper", &["api", "server", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli"]),
+    ("governor", &["limits"]),
     ("toml", &["config", "cli/config.rs"]),
     ("std::env", &["cli"]),
 ];
