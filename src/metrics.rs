@@ -3,12 +3,14 @@
 //! elsewhere.
 
 mod exposition;
+mod labelled;
 mod requests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::exposition::{Exposition, Format, Samples};
+pub use self::labelled::Labelled;
 pub use self::requests::Requests;
 
 /// How often something has happened.
