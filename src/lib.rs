@@ -4,6 +4,7 @@
 //!
 //! - [`clock`]: time as a value.
 //! - [`metrics`]: counters and distributions, and the text in which Prometheus reads them.
+//! - [`limits`]: how often each of many may do something in a minute.
 //! - [`units`]: durations and sizes as people write them.
 //! - [`token`]: what a token says, and what a request for one may say; pure.
 //! - [`keys`]: signing keys and their encryption at rest, the master key, API keys.
