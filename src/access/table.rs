@@ -175,8 +175,8 @@ pub struct TableError {
 const MORE_AGENT_FIELDS: [&str; 8] =
     ["metadata", "tags", "hidden", "system", "model", "model_settings", "context_window_limit", "max_tokens"];
 
-/// All rows.
-#[derive(Clone, Debug)]
+/// All rows. By default there is none, and so nothing is allowed.
+#[derive(Clone, Debug, Default)]
 pub struct Table {
     rows: Vec<Route>,
     /// Of each row, in the same order.
