@@ -53,20 +53,34 @@ impl Answer {
     /// The problem in it, which must be whole and of this status, kind and reason.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, kind: &str, reason: &str) -> Value {
+        let problem = self.problem_of_kind(status, kind);
+        assert_eq!(problem["reason"], reason, "{problem}");
+        problem
+    }
+
+    /// The problem in it, which must be whole and of this status and kind, whatever its reason.
+    #[track_caller]
+    pub(crate) fn problem_of_kind(&self, status: u16, kind: &str) -> Value {
         assert_eq!(self.status, status, "{self}");
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self}");
         assert_eq!(self.header("cache-control"), Some("no-store"), "{self}");
         assert!(self.header("x-request-id").is_some_and(|id| !id.is_empty()), "{self}");
         let problem = self.json();
-        let is_of_kind =
-            problem["type"].as_str().is_some_and(|found| found.ends_with(&format!("/errors/{kind}")));
-        assert!(is_of_kind, "not {kind}: {problem}");
+        let end = format!("/errors/{kind}");
+        assert!(problem["type"].as_str().is_some_and(|found| found.ends_with(&end)), "not {kind}: {problem}");
         assert_eq!(problem["status"], status, "{problem}");
-        assert!(problem["title"].as_str().is_some_and(|title| !title.is_empty()), "{problem}");
-        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+        for member in ["title", "detail", "reason"] {
+            assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {problem}");
+        }
         assert_eq!(problem["message"], problem["detail"]);
-        assert_eq!(problem["reason"], reason, "{problem}");
         problem
+    }
+
+    /// A fault of the agent server, told so that no client sends the request again.
+    #[track_caller]
+    pub(crate) fn upstream_fault(&self, status: u16, kind: &str) {
+        self.problem_of_kind(status, kind);
+        assert_eq!(self.header("x-should-retry"), Some("false"), "{self}");
     }
 
     /// The one origin whose pages may read this, which must be said so that shared caches keep answers apart.

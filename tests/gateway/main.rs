@@ -10,17 +10,23 @@ mod answer;
 mod confusion;
 mod cors;
 mod denied;
+mod faults;
 mod forge;
+mod forward_auth;
 #[path = "../faults/home.rs"]
 #[expect(dead_code, reason = "these tests need less of it")]
 mod home;
 #[path = "../faults/http.rs"]
 #[expect(dead_code, reason = "these tests need less of it")]
 mod http;
+mod http2;
+mod keys;
+mod owners;
 #[path = "../faults/server.rs"]
 #[expect(dead_code, reason = "these tests need less of it")]
 mod server;
 mod stage;
+mod streams;
 mod tokens;
 mod upstream;
 mod wire;

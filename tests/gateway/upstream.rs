@@ -257,9 +257,22 @@ impl Exchange {
 
     #[track_caller]
     pub(crate) fn chunk(&mut self, text: impl AsRef<[u8]>) {
+        self.try_chunk(text).unwrap();
+    }
+
+    /// A chunk that the other side may no longer want.
+    pub(crate) fn try_chunk(&mut self, text: impl AsRef<[u8]>) -> io::Result<()> {
         let text = text.as_ref();
         let chunk = [format!("{:x}\r\n", text.len()).as_bytes(), text, b"\r\n"].concat();
-        self.write(chunk);
+        self.reader.get_mut().write_all(&chunk)
+    }
+
+    /// Writes as much as the other side takes, says that this was all, and waits for it to close.
+    pub(crate) fn write_to_end(mut self, bytes: impl AsRef<[u8]>) {
+        // A reader that has seen enough may leave at any time.
+        let _ = self.reader.get_mut().write_all(bytes.as_ref());
+        let _ = self.reader.get_mut().shutdown(std::net::Shutdown::Write);
+        let _ = self.reader.read(&mut [0]);
     }
 
     /// Sends an event with this data.

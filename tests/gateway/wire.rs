@@ -96,11 +96,6 @@ impl Wire {
         self.reader.get_mut().write_all(bytes)
     }
 
-    /// Says that nothing more will be sent.
-    pub(crate) fn end_writing(&mut self) {
-        self.reader.get_mut().shutdown(std::net::Shutdown::Write).unwrap();
-    }
-
     pub(crate) fn ask(&mut self, ask: &Ask) -> Answer {
         self.write(&ask.bytes());
         self.answer(ask.method())
@@ -140,11 +135,6 @@ impl Wire {
             Framing::UntilClosed
         };
         Ok(Incoming { reader: &mut self.reader, framing, text: Vec::new(), answer })
-    }
-
-    /// Whether the server closes the connection without another byte.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        !matches!(self.reader.read(&mut [0]), Ok(1..))
     }
 
     /// All answers that come until the server closes the connection or has nothing left to say to a client
