@@ -3,16 +3,33 @@
 //! A TOML file and environment variables are laid over the defaults and read as one; what is wrong
 //! is told with its source, its key and the reason, before anything starts.
 
+mod forward_auth;
+mod gateway;
+mod limits;
+mod problem;
 mod read;
+mod secret;
+mod secrets;
+mod server;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod texts;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
-use url::Url;
 
-pub use self::read::{ConfigError, Loaded, Secrets};
+pub use self::forward_auth::ForwardAuthConfig;
+pub use self::gateway::GatewayConfig;
+pub use self::limits::LimitsConfig;
+use self::problem::{Problem, within};
+pub use self::read::{ConfigError, Loaded};
+pub use self::secret::Secret;
+pub use self::secrets::Secrets;
+pub use self::server::ServerConfig;
+use self::texts::{database_url, duration_text, optional_database_url, size_text};
 use crate::keys::Algorithm;
 use crate::store::DatabaseUrl;
 use crate::units;
@@ -25,17 +42,10 @@ pub struct Config {
     pub database: DatabaseConfig,
     pub tokens: TokensConfig,
     pub signing: SigningConfig,
+    pub gateway: GatewayConfig,
+    pub forward_auth: ForwardAuthConfig,
+    pub limits: LimitsConfig,
     pub telemetry: TelemetryConfig,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    pub listen: SocketAddr,
-    /// Where `GET /metrics` is answered.
-    pub admin_listen: SocketAddr,
-    /// The `iss` of tokens and the base of published URLs; no slash at its end.
-    pub public_url: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,16 +104,6 @@ pub enum LogFormat {
     Json,
 }
 
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8284)),
-            admin_listen: SocketAddr::from(([127, 0, 0, 1], 9284)),
-            public_url: "http://localhost:8284".to_owned(),
-        }
-    }
-}
-
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
@@ -143,153 +143,55 @@ const fn days(count: u64) -> Duration {
 }
 
 impl Config {
-    /// What the types can't say. The error is the key and the problem.
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        check_public_url(&self.server.public_url).map_err(|problem| ("server.public_url", problem))?;
-        if self
-            .database
-            .direct_url
-            .as_ref()
-            .is_some_and(|url| url.file().is_some() || self.database.url.file().is_some())
-        {
+    /// What the types can't say.
+    fn check(&self) -> Result<(), Problem> {
+        self.server.check()?;
+        self.database.check()?;
+        self.tokens.check()?;
+        let rotations = days(1)..=days(3660);
+        within("signing.rotate_every", self.signing.rotate_every, rotations, units::show_duration)?;
+        self.gateway.check(&[self.server.listen, self.server.admin_listen])?;
+        self.forward_auth.check(&self.server)?;
+        self.limits.check()?;
+        EnvFilter::try_new(&self.telemetry.log).map(drop).map_err(|error| {
+            let rule = "must be a filter such as `info` or `info,hallpass::http=debug`";
+            Problem::new("telemetry.log", format!("{rule}: {error}"))
+        })
+    }
+}
+
+impl DatabaseConfig {
+    fn check(&self) -> Result<(), Problem> {
+        let is_file = |url: &DatabaseUrl| url.file().is_some();
+        if self.direct_url.as_ref().is_some_and(|direct| is_file(direct) || is_file(&self.url)) {
             let problem = "only PostgreSQL can be reached past a pooler: `database.url` and this must both be `postgres://…`";
-            return Err(("database.direct_url", problem.to_owned()));
+            return Err(Problem::new("database.direct_url", problem));
         }
         let staleness = Duration::from_secs(1)..=days(1);
-        if !staleness.contains(&self.database.max_staleness) {
-            let got = units::show_duration(self.database.max_staleness);
-            return Err(("database.max_staleness", format!("must be between `1s` and `1d`, got `{got}`")));
+        within("database.max_staleness", self.max_staleness, staleness, units::show_duration)?;
+        if self.retention > days(3660) {
+            return Err(Problem::new("database.retention", "must be at most `3660d`"));
         }
-        let tokens = &self.tokens;
-        if tokens.audience.is_empty() {
-            return Err(("tokens.audience", "must not be empty".to_owned()));
-        }
-        let second = Duration::from_secs(1);
-        if tokens.default_ttl < second || tokens.default_ttl > tokens.max_ttl {
-            let got = units::show_duration(tokens.default_ttl);
-            let most = units::show_duration(tokens.max_ttl);
-            return Err((
-                "tokens.default_ttl",
-                format!("must be between `1s` and `tokens.max_ttl` (`{most}`), got `{got}`"),
-            ));
-        }
-        let most = days(366);
-        if tokens.max_ttl > most {
-            let got = units::show_duration(tokens.max_ttl);
-            return Err((
-                "tokens.max_ttl",
-                format!("must be at most `366d`: these are short-lived tokens; got `{got}`"),
-            ));
-        }
-        if !(1 << 10..=16 << 10).contains(&tokens.max_bytes) {
-            let got = units::show_size(tokens.max_bytes);
-            return Err((
-                "tokens.max_bytes",
-                format!("must be between `1KiB` and `16KiB`, to fit into the head of a request, got `{got}`"),
-            ));
-        }
-        if self.database.retention > days(3660) {
-            return Err(("database.retention", "must be at most `3660d`".to_owned()));
-        }
-        if !(days(1)..=days(3660)).contains(&self.signing.rotate_every) {
-            return Err(("signing.rotate_every", "must be between `1d` and `3660d`".to_owned()));
-        }
-        EnvFilter::try_new(&self.telemetry.log).map_err(|error| {
-            (
-                "telemetry.log",
-                format!("must be a filter such as `info` or `info,hallpass::http=debug`: {error}"),
-            )
-        })?;
         Ok(())
     }
 }
 
-fn check_public_url(text: &str) -> Result<(), String> {
-    let problem = match Url::parse(text) {
-        Err(error) => error.to_string(),
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            "the scheme is neither `http` nor `https`".to_owned()
+impl TokensConfig {
+    fn check(&self) -> Result<(), Problem> {
+        if self.audience.is_empty() {
+            return Err(Problem::new("tokens.audience", "must not be empty"));
         }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            "it has a query or a fragment".to_owned()
+        if self.default_ttl < Duration::from_secs(1) || self.default_ttl > self.max_ttl {
+            let (got, most) = (units::show_duration(self.default_ttl), units::show_duration(self.max_ttl));
+            let problem = format!("must be between `1s` and `tokens.max_ttl` (`{most}`), got `{got}`");
+            return Err(Problem::new("tokens.default_ttl", problem));
         }
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "it has a user name or password".to_owned()
+        if self.max_ttl > days(366) {
+            let got = units::show_duration(self.max_ttl);
+            let problem = format!("must be at most `366d`: these are short-lived tokens; got `{got}`");
+            return Err(Problem::new("tokens.max_ttl", problem));
         }
-        Ok(_) if !text.bytes().all(|c| c.is_ascii_graphic()) => {
-            "it holds a space or something not ASCII".to_owned()
-        }
-        Ok(_) if text.ends_with('/') => "it ends in `/`".to_owned(),
-        Ok(_) => return Ok(()),
-    };
-    Err(format!(
-        "must be an absolute URL such as `https://tokens.example.com`, without a slash at its end: {problem}"
-    ))
-}
-
-mod database_url {
-    use super::{DatabaseUrl, Deserialize};
-
-    /// Without its password: this is for people to look at.
-    pub(super) fn serialize<S: serde::Serializer>(
-        url: &DatabaseUrl,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(url)
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<DatabaseUrl, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-mod optional_database_url {
-    use super::{DatabaseUrl, database_url};
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        url: &Option<DatabaseUrl>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match url {
-            Some(url) => database_url::serialize(url, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<DatabaseUrl>, D::Error> {
-        database_url::deserialize(deserializer).map(Some)
-    }
-}
-
-mod duration_text {
-    use super::{Deserialize, Duration, units};
-
-    pub(super) fn serialize<S: serde::Serializer>(
-        value: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&units::show_duration(*value))
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        units::parse_duration(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
-
-mod size_text {
-    use super::{Deserialize, units};
-
-    pub(super) fn serialize<S: serde::Serializer>(value: &usize, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&units::show_size(*value))
-    }
-
-    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-        units::parse_size(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        // They travel in the head of a request.
+        within("tokens.max_bytes", self.max_bytes, 1 << 10..=16 << 10, units::show_size)
     }
 }

@@ -146,3 +146,20 @@ mod tests {
         assert!(SECONDS.limits.is_sorted_by(|one, next| one < next));
     }
 }
+
+/// Stand-in.
+#[derive(Default)]
+pub struct Labelled(std::sync::Mutex<std::collections::BTreeMap<&'static str, u64>>);
+impl Labelled {
+    pub fn note(&self, label: &'static str) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(label).or_default() += 1;
+    }
+    pub fn read(&self) -> Vec<(&'static str, u64)> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .iter()
+            .map(|(a, b)| (*a, *b))
+            .collect()
+    }
+}

@@ -15,6 +15,7 @@ use clap::{CommandFactory, Parser};
 use hallpass::api::Kind;
 use hallpass::cli::Cli;
 use hallpass::config::Config;
+use hallpass::gateway::Proxy;
 use serde_json::Value;
 
 use crate::workspace::{HALLPASS, Outcome, Server, Workspace, outcome_of};
@@ -131,39 +132,68 @@ fn the_openapi_snapshot_is_what_the_server_says() {
     assert_snapshot("docs/openapi.json", &format!("{document}\n"));
 }
 
+/// A configuration that leaves nothing unset.
+fn everything_set() -> toml::Table {
+    let mut config = Config::default();
+    config.database.direct_url = Some("postgres://db/x".parse().unwrap());
+    config.gateway.upstream = Some("http://127.0.0.1:8283".parse().unwrap());
+    config.gateway.upstream_ca = Some("ca.pem".into());
+    config.forward_auth.proxy = Some(Proxy::Nginx);
+    let mut everything = toml::Table::try_from(config).unwrap();
+    // A secret is never written.
+    everything["gateway"].as_table_mut().unwrap().insert("upstream_token".to_owned(), "x".into());
+    everything
+}
+
+/// Each setting as `section.key`, with its value.
+fn settings_of(table: &toml::Table) -> BTreeMap<String, &toml::Value> {
+    let sections = table.iter().map(|(section, keys)| (section, keys.as_table().unwrap()));
+    sections
+        .flat_map(|(section, keys)| keys.iter().map(move |(key, value)| (format!("{section}.{key}"), value)))
+        .collect()
+}
+
 #[test]
 fn the_page_of_settings_lists_every_key_with_its_default() {
-    let example: toml::Table = read("config.example.toml").parse().unwrap();
-    let settings = example.iter().flat_map(|(section, keys)| {
-        let keys = keys.as_table().unwrap().iter();
-        keys.map(move |(key, default)| (format!("{section}.{key}"), default.as_str().unwrap().to_owned()))
+    let (everything, example) = (everything_set(), read("config.example.toml").parse().unwrap());
+    let defaults = settings_of(&example);
+    let shown = |default: &toml::Value| {
+        let text = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+        format!("`{text}`")
+    };
+    let settings = settings_of(&everything).into_keys().map(|key| {
+        let default = defaults.get(&key).map_or("not set".to_owned(), |default| shown(default));
+        (key, default)
     });
     let page = read("docs/configuration.md");
-    // A row is "| `key` | `default` | meaning |"; the keys of settings have a dot.
-    let rows = page.lines().filter_map(|line| {
-        let (key, rest) = line.strip_prefix("| `")?.split_once("` | `")?;
-        let (default, _) = rest.split_once("` | ")?;
-        key.contains('.').then(|| (key.to_owned(), default.to_owned()))
+    let table = page.split("| key | default | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let (key, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let (default, _) = rest.split_once(" | ")?;
+        Some((key.to_owned(), default.to_owned()))
     });
     assert_eq!(rows.collect::<BTreeMap<_, _>>(), settings.collect());
 }
 
 #[test]
+fn the_example_names_what_is_not_set() {
+    let (everything, example) = (everything_set(), read("config.example.toml"));
+    let defaults = example.parse().unwrap();
+    let mut unset = settings_of(&everything);
+    unset.retain(|key, _| !settings_of(&defaults).contains_key(key));
+    assert!(unset.len() > 4, "{unset:?}");
+    for key in unset.keys() {
+        let name = key.split_once('.').unwrap().1;
+        assert!(example.contains(&format!("\n# {name} = \"")), "{key}");
+    }
+}
+
+#[test]
 fn variables_that_pages_name_are_settings() {
-    // Unset by default, so that the defaults don't list it.
-    let mut config = Config::default();
-    config.database.direct_url = Some("postgres://db/x".parse().unwrap());
-    let mut known: BTreeSet<_> = toml::Table::try_from(config)
-        .unwrap()
-        .iter()
-        .flat_map(|(section, keys)| {
-            let keys: Vec<_> = keys.as_table().unwrap().keys().collect();
-            keys.into_iter()
-                .map(|key| format!("HALLPASS_{section}__{key}").to_uppercase())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    known.extend(["HALLPASS_DATABASE__URL_FILE", "HALLPASS_DATABASE__DIRECT_URL_FILE"].map(str::to_owned));
+    let variable = |key: &str| format!("HALLPASS_{}", key.replace('.', "__").to_uppercase());
+    let mut known: BTreeSet<_> = settings_of(&everything_set()).keys().map(|key| variable(key)).collect();
+    let from_files = ["database.url_file", "database.direct_url_file", "gateway.upstream_token_file"];
+    known.extend(from_files.map(variable));
     for (path, page) in pages() {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         for (start, _) in page.match_indices("HALLPASS_") {

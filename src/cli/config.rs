@@ -33,6 +33,8 @@ pub(super) fn run(command: &Command, loaded: &Loaded) -> anyhow::Result<ExitCode
             let masked = |set: bool| if set { "[set]" } else { "[not set]" };
             print::line(&format!("# static API key: {}", masked(loaded.secrets.api_key.is_some())))?;
             print::line(&format!("# master key: {}", masked(loaded.secrets.master_key.is_some())))?;
+            let upstream_token = masked(loaded.config.gateway.upstream_token.is_some());
+            print::line(&format!("# gateway.upstream_token: {upstream_token}"))?;
             print::line(&format!("\n{}", toml::to_string(&loaded.config)?.trim_end()))?;
         }
     }

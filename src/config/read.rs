@@ -1,37 +1,16 @@
 //! Reading settings: a file, the environment laid over it, and the secrets beside them.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
-use super::Config;
-use crate::keys::{MasterKey, has_key_form};
+use super::sources::{FILE_SUFFIX, FROM_FILES, PREFIX, forget_replaced, lay_over, read_file, read_secret};
+use super::{Config, Secrets};
 
-/// The file that is read if there is one and no other is named.
-const DEFAULT_FILE: &str = "hallpass.toml";
-
-const PREFIX: &str = "HALLPASS_";
 const API_KEY: &str = "HALLPASS_API_KEY";
 const MASTER_KEY: &str = "HALLPASS_MASTER_KEY";
-const SHORTEST_API_KEY: usize = 16;
-
-/// Secrets, which come by environment variable or by a file that one names, never in the
-/// configuration file.
-#[derive(Default)]
-pub struct Secrets {
-    /// One API key of project `default`, with the gateway right, besides those in the database.
-    pub api_key: Option<Zeroizing<String>>,
-    pub master_key: Option<MasterKey>,
-}
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").finish_non_exhaustive()
-    }
-}
 
 /// What was read, and from where.
 #[derive(Debug, Default)]
@@ -56,7 +35,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(origin: impl fmt::Display, problem: impl fmt::Display) -> Self {
+    pub(super) fn new(origin: impl fmt::Display, problem: impl fmt::Display) -> Self {
         Self { origin: origin.to_string(), problem: problem.to_string() }
     }
 }
@@ -77,35 +56,20 @@ impl Loaded {
         let mut variables: Vec<_> =
             environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
         variables.sort();
+        forget_replaced(&mut settings, &variables);
         for (name, value) in variables {
-            match name.as_str() {
-                API_KEY => loaded.secrets.set_api_key(&name, Zeroizing::new(value))?,
-                MASTER_KEY => loaded.secrets.set_master_key(&name, Zeroizing::new(value))?,
-                "HALLPASS_DATABASE__URL_FILE" | "HALLPASS_DATABASE__DIRECT_URL_FILE" => {
-                    let url = read_secret(&name, &value)?;
-                    lay_over(&mut settings, name.trim_end_matches("_FILE"), url.to_string())?;
-                }
-                "HALLPASS_API_KEY_FILE" => loaded.secrets.set_api_key(&name, read_secret(&name, &value)?)?,
-                "HALLPASS_MASTER_KEY_FILE" => {
-                    loaded.secrets.set_master_key(&name, read_secret(&name, &value)?)?
-                }
-                _ if name.contains("__") => lay_over(&mut settings, &name, value)?,
-                _ => {
-                    loaded.warnings.push(format!(
-                        "`{name}` is not a setting and is ignored: settings are written like `HALLPASS_SERVER__LISTEN`"
-                    ));
-                    continue;
-                }
-            }
-            loaded.variables.push(name);
+            loaded.take_variable(&mut settings, name, value)?;
         }
         // Not by its value, which may hold a password.
         if let Some((name, _)) = settings.iter().find(|(_, value)| !value.is_table()) {
             return Err(loaded.error(name, &format!("must be a section: `[{name}]`")));
         }
+        for secret in &FROM_FILES {
+            secret.fetch(&mut settings).map_err(|problem| loaded.error(&problem.key, &problem.text))?;
+        }
         loaded.config = serde_path_to_error::deserialize(Value::Table(settings))
             .map_err(|error| loaded.error(&error.path().to_string(), error.inner().message()))?;
-        loaded.config.check().map_err(|(key, problem)| loaded.error(key, &problem))?;
+        loaded.config.check().map_err(|problem| loaded.error(&problem.key, &problem.text))?;
         Ok(loaded)
     }
 
@@ -116,13 +80,46 @@ impl Loaded {
         }
     }
 
+    fn take_variable(
+        &mut self,
+        settings: &mut Table,
+        name: String,
+        value: String,
+    ) -> Result<(), ConfigError> {
+        match name.as_str() {
+            API_KEY => self.secrets.set_api_key(&name, Zeroizing::new(value))?,
+            MASTER_KEY => self.secrets.set_master_key(&name, Zeroizing::new(value))?,
+            "HALLPASS_API_KEY_FILE" => self.secrets.set_api_key(&name, secret_of(&name, &value)?)?,
+            "HALLPASS_MASTER_KEY_FILE" => self.secrets.set_master_key(&name, secret_of(&name, &value)?)?,
+            _ if name.contains("__") => lay_over(settings, &name, value)
+                .map_err(|problem| ConfigError::new(format!("environment variable `{name}`"), problem))?,
+            _ => {
+                self.warnings.push(format!(
+                    "`{name}` is not a setting and is ignored: settings are written like `HALLPASS_SERVER__LISTEN`"
+                ));
+                return Ok(());
+            }
+        }
+        self.variables.push(name);
+        Ok(())
+    }
+
     /// An error at a key, told with the source that the key came from.
     fn error(&self, key: &str, problem: &str) -> ConfigError {
-        let variable = variable_of(key);
         let problem = problem.trim_end();
-        // An unknown key below `server` is told at `server`.
-        match self.variables.iter().find(|name| **name == variable || problem_names(problem, name)) {
-            Some(variable) => ConfigError::new(format!("environment variable `{variable}`"), problem),
+        // An entry of a list comes from where the list comes from, and a secret from where its file does.
+        let setting = key.split('[').next().unwrap_or(key);
+        let (variable, file_variable) =
+            (variable_of(setting), variable_of(&format!("{setting}{FILE_SUFFIX}")));
+        let is_source = |name: &&String| {
+            // An unknown key below `server` is told at `server`.
+            **name == variable || **name == file_variable || problem_names(problem, name)
+        };
+        match self.variables.iter().rfind(is_source) {
+            Some(variable) => {
+                let problem = if setting == key { problem.to_owned() } else { format!("`{key}`: {problem}") };
+                ConfigError::new(format!("environment variable `{variable}`"), problem)
+            }
             None => match &self.file {
                 Some(file) => ConfigError::new(file.display(), format!("`{key}`: {problem}")),
                 None => ConfigError::new(format!("`{key}`"), problem),
@@ -141,104 +138,26 @@ fn variable_of(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
-fn read_file(named: Option<&Path>) -> Result<Option<(PathBuf, Table)>, ConfigError> {
-    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(ConfigError::new(path.display(), format!("cannot be read: {error}"))),
-    };
-    let table = text.parse::<Table>().map_err(|error| {
-        // Not the line itself, which may hold a password.
-        let line =
-            error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count()) + 1;
-        ConfigError::new(path.display(), format!("line {line}: {}", error.message()))
-    })?;
-    Ok(Some((path.to_owned(), table)))
-}
-
-fn read_secret(variable: &str, path: &str) -> Result<Zeroizing<String>, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        // Not the path: who confuses the two variables has put the secret itself there.
-        ConfigError::new(
-            format!("environment variable `{variable}`"),
-            format!("the file that it names cannot be read: {error}"),
-        )
-    })?;
-    let text = Zeroizing::new(text);
-    Ok(Zeroizing::new(text.trim().to_owned()))
-}
-
-/// Puts `HALLPASS_SERVER__LISTEN` at `server.listen`, as a text.
-fn lay_over(settings: &mut Table, variable: &str, value: String) -> Result<(), ConfigError> {
-    let key = variable[PREFIX.len()..].to_ascii_lowercase();
-    let mut place = settings;
-    let mut parts = key.split("__").peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            place.insert(part.to_owned(), Value::String(value));
-            break;
-        }
-        let Value::Table(below) = place.entry(part).or_insert_with(|| Value::Table(Table::new())) else {
-            let problem = format!("`{part}` is not a section");
-            return Err(ConfigError::new(format!("environment variable `{variable}`"), problem));
-        };
-        place = below;
-    }
-    Ok(())
-}
-
-impl Secrets {
-    fn set_api_key(&mut self, variable: &str, key: Zeroizing<String>) -> Result<(), ConfigError> {
-        let wrong =
-            |problem: &str| Err(ConfigError::new(format!("environment variable `{variable}`"), problem));
-        if self.api_key.is_some() {
-            return wrong(
-                "the API key is given twice; set one of `HALLPASS_API_KEY` and `HALLPASS_API_KEY_FILE`",
-            );
-        }
-        if key.len() < SHORTEST_API_KEY {
-            let problem =
-                format!("the API key must have at least {SHORTEST_API_KEY} characters, got {}", key.len());
-            return wrong(&problem);
-        }
-        if !key.bytes().all(|c| c.is_ascii_graphic()) {
-            return wrong("the API key must consist of visible ASCII characters: it travels in a header");
-        }
-        if key.starts_with("sk-hp-") && !has_key_form(&key) {
-            return wrong(
-                "the API key begins with `sk-hp-` but its checksum is wrong: it is cut short or mistyped",
-            );
-        }
-        self.api_key = Some(key);
-        Ok(())
-    }
-
-    fn set_master_key(&mut self, variable: &str, text: Zeroizing<String>) -> Result<(), ConfigError> {
-        let wrong = |problem: String| ConfigError::new(format!("environment variable `{variable}`"), problem);
-        if self.master_key.is_some() {
-            let problem = "the master key is given twice; set one of `HALLPASS_MASTER_KEY` and `HALLPASS_MASTER_KEY_FILE`";
-            return Err(wrong(problem.to_owned()));
-        }
-        self.master_key = Some(MasterKey::parse(&text).map_err(|error| wrong(error.to_string()))?);
-        Ok(())
-    }
+fn secret_of(variable: &str, path: &str) -> Result<Zeroizing<String>, ConfigError> {
+    read_secret(path)
+        .map_err(|problem| ConfigError::new(format!("environment variable `{variable}`"), problem))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::fs;
     use std::time::Duration;
 
     use super::*;
 
-    fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
+    pub(in crate::config) fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Loaded, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), toml).unwrap();
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Loaded::read(Some(file.path()), environment).map_err(|error| error.to_string())
     }
 
-    fn refusal(toml: &str, environment: &[(&str, &str)]) -> String {
+    pub(in crate::config) fn refusal(toml: &str, environment: &[(&str, &str)]) -> String {
         read(toml, environment).expect_err(toml)
     }
 

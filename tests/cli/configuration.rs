@@ -4,12 +4,20 @@ use crate::workspace::Workspace;
 
 const STATIC_KEY: &str = "a-static-key-for-tests";
 const MASTER_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-const SECRETS: [(&str, &str); 2] = [("HALLPASS_API_KEY", STATIC_KEY), ("HALLPASS_MASTER_KEY", MASTER_KEY)];
+const UPSTREAM_TOKEN: &str = "the-upstreams-password";
+const SECRETS: [(&str, &str); 4] = [
+    ("HALLPASS_API_KEY", STATIC_KEY),
+    ("HALLPASS_MASTER_KEY", MASTER_KEY),
+    ("HALLPASS_GATEWAY__UPSTREAM", "http://127.0.0.1:8283"),
+    ("HALLPASS_GATEWAY__UPSTREAM_TOKEN", UPSTREAM_TOKEN),
+];
 
 #[test]
 fn what_is_shown_is_a_configuration_file_with_the_settings_in_force() {
     let workspace = Workspace::new();
-    workspace.write("hallpass.toml", "[tokens]\naudience = \"from the file\"\nmax_ttl = \"2h\"\n");
+    let tokens = "[tokens]\naudience = \"from the file\"\nmax_ttl = \"2h\"\n";
+    let routes = "[[gateway.routes]]\nmethod = \"GET\"\npath = \"/v1/things/{agent}\"\naccess = \"any\"\n";
+    workspace.write("hallpass.toml", &format!("{tokens}{routes}"));
     let variables = [("HALLPASS_TOKENS__AUDIENCE", "from the environment")];
     let shown = workspace.run_with(&["config", "show"], &variables, "").expect_ok();
     assert!(
@@ -31,15 +39,16 @@ fn secrets_are_masked() {
     let workspace = Workspace::new();
     for arguments in [&["config", "show"][..], &["config", "check"]] {
         let shown = workspace.run_with(arguments, &SECRETS, "").expect_code(0);
-        for secret in [STATIC_KEY, MASTER_KEY, &MASTER_KEY[..12]] {
+        for secret in [STATIC_KEY, MASTER_KEY, &MASTER_KEY[..12], UPSTREAM_TOKEN] {
             assert!(!shown.stdout.contains(secret) && !shown.stderr.contains(secret), "{shown:?}");
         }
     }
     let shown = workspace.run_with(&["config", "show"], &SECRETS, "").expect_ok();
-    assert!(shown.contains("# static API key: [set]\n# master key: [set]\n"), "{shown}");
-    assert!(
-        workspace.ok(&["config", "show"]).contains("# static API key: [not set]\n# master key: [not set]\n")
-    );
+    let unset = workspace.ok(&["config", "show"]);
+    for secret in ["static API key", "master key", "gateway.upstream_token"] {
+        assert!(shown.contains(&format!("# {secret}: [set]\n")), "{shown}");
+        assert!(unset.contains(&format!("# {secret}: [not set]\n")), "{unset}");
+    }
 }
 
 #[test]
@@ -62,7 +71,7 @@ fn a_mistake_is_told_with_its_source_its_key_and_the_reason() {
         (
             "[server]\nlissten = \"127.0.0.1:1\"\n",
             &[][..],
-            "hallpass.toml: `server.lissten`: unknown field `lissten`, expected one of `listen`, `admin_listen`, `public_url`",
+            "hallpass.toml: `server.lissten`: unknown field `lissten`, expected one of `listen`, `admin_listen`, `public_url`, `trusted_proxies`",
         ),
         (
             "[tokens]\nmax_ttl = \"1 day\"\n",
@@ -73,6 +82,22 @@ fn a_mistake_is_told_with_its_source_its_key_and_the_reason() {
             "",
             &[("HALLPASS_SERVER__LISTEN", "8284")],
             "environment variable `HALLPASS_SERVER__LISTEN`: invalid socket address syntax",
+        ),
+        (
+            "[[gateway.routes]]\nmethod = \"BREW\"\npath = \"/v1/tea/{agent}\"\n",
+            &[],
+            "hallpass.toml: `gateway.routes[0].method`: unknown variant `BREW`, expected one of `GET`",
+        ),
+        (
+            "",
+            &[("HALLPASS_GATEWAY__UPSTREAM", "http://127.0.0.1:8283/")],
+            "environment variable `HALLPASS_GATEWAY__UPSTREAM`: must be a scheme, a host and a port such as \
+             `http://127.0.0.1:8283`: it ends in `/`",
+        ),
+        (
+            "[forward_auth]\nproxy = \"nginx\"\n",
+            &[],
+            "hallpass.toml: `forward_auth.proxy`: nobody may ask: set `server.trusted_proxies`",
         ),
         (
             "",
