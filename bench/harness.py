@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import statistics
 import subprocess
@@ -32,8 +33,11 @@ class BenchError(Exception):
 
 
 def require_tool(name, package):
-    if shutil.which(name) is None:
+    """Where the program is. Servers may lie in a folder that only root's PATH has."""
+    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
         raise BenchError(f"`{name}` is not installed: run `apt-get install {package}`")
+    return found
 
 
 def require_file(path, how):
@@ -41,12 +45,21 @@ def require_file(path, how):
         raise BenchError(f"{path} does not exist: {how}")
 
 
-class Server:
-    """A server process on its own core. Its output goes to a file, so that no pipe can slow it down."""
+def free_port():
+    """For servers that can't be given port 0 and asked what they got."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
-    def __init__(self, name, argv, env, folder, core, ready_path=None):
+
+class Server:
+    """A server process on its own core. Its output goes to a file, so that no pipe can slow it down.
+
+    Without an `address` it must print one; with one, it is up when that accepts connections.
+    """
+
+    def __init__(self, name, argv, env, folder, core, ready_path=None, address=None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.name, self.log = name, folder / "server.log"
+        self.name, self.log, self.core = name, folder / "server.log", core
         # Only what a server needs: a HALLPASS_ variable of the caller must not change what is measured.
         env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **env}
         self.spawned_at = time.perf_counter()
@@ -57,12 +70,15 @@ class Server:
             )  # fmt: skip
         self.pid = self.process.pid  # taskset replaces itself, so this is the server.
         try:
-            self.address = self._await(self._printed_address, "print its address")
+            if address:
+                self.address = address
+                self._await(self._accepts, f"accept connections at {address}")
+            else:
+                self.address = self._await(self._printed_address, "print its address")
             if ready_path:
                 self._await(lambda: self.status(ready_path) == 200, f"answer 200 at {ready_path}")
         except BaseException:
-            self.process.kill()
-            self.process.wait()
+            self.kill()
             raise
         self.ready_after = time.perf_counter() - self.spawned_at
 
@@ -79,6 +95,14 @@ class Server:
     def _printed_address(self):
         found = ADDRESS.search(self.log.read_bytes())
         return found and found[1].decode()
+
+    def _accepts(self):
+        host, port = self.address.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError:
+            return False
+        return True
 
     def tail(self):
         return self.log.read_bytes()[-2000:].decode(errors="replace")

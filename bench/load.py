@@ -25,7 +25,7 @@ class Sample:
     cpu_us: float  # of the server, a request
     rss_mb: float
     others: float  # share of the server's core that something else took
-    wrk: float  # share of its own core that wrk took: near 1, it is what sets the rate
+    wrk: float  # share of the other core that wrk and what it needs took: near 1, they are what sets the rate
 
 
 def core_busy_seconds(core):
@@ -43,27 +43,40 @@ def children_cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def run(server, cores, key, requests, expect, connections, seconds=COUNT_DEADLINE, count=None):
+def run(
+    server, cores, key, requests, expect, connections, seconds=COUNT_DEADLINE, count=None,
+    headers=(), keys=None, lean=False, beside=(),
+):  # fmt: skip
     """Sends the lines of the file `requests` for some seconds or, with `count`, until there are so many answers.
 
-    Fails if one answer has another status than `expect`: a figure with errors in it is no figure.
+    Fails if one answer has another status than `expect`: a figure with errors in it is no figure. `lean` is for targets
+    so fast that looking at each answer would make wrk the slower one: then a status of 400 or more is what counts as
+    another. `keys` is a file of which each request takes the next line in place of `key`. The servers `beside` run on
+    the core of wrk, because the one that is measured asks them or is one of them.
     """
     env = {
         **os.environ,
         "BENCH_KEY": key,
         "BENCH_REQUESTS": str(requests),
         "BENCH_EXPECT": str(expect),
+        "BENCH_HEADERS": "".join(f"{name}: {value}\n" for name, value in dict(headers).items()),
     }
     if count:
         env["BENCH_COUNT"] = str(count)
+    if keys:
+        env["BENCH_KEYS"] = str(keys)
+    if lean:
+        env["BENCH_LEAN"] = "1"
     command = ["taskset", "-c", str(cores.load), "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
-    busy, cpu, wrk_cpu = core_busy_seconds(cores.server), server.cpu_seconds(), children_cpu_seconds()
+    beside_seconds = lambda: sum(other.cpu_seconds() for other in beside)
+    busy, cpu = core_busy_seconds(server.core), server.cpu_seconds()
+    wrk_cpu, beside_cpu = children_cpu_seconds(), beside_seconds()
     start = time.perf_counter()
     command += ["-s", str(BENCH / "load.lua"), f"http://{server.address}"]
     ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     elapsed = time.perf_counter() - start
-    cpu, busy = server.cpu_seconds() - cpu, core_busy_seconds(cores.server) - busy
-    wrk_cpu = children_cpu_seconds() - wrk_cpu
+    cpu, busy = server.cpu_seconds() - cpu, core_busy_seconds(server.core) - busy
+    wrk_cpu = children_cpu_seconds() - wrk_cpu + beside_seconds() - beside_cpu
     lines = ran.stdout.splitlines()
     if ran.returncode or not lines or not lines[-1].startswith("{"):
         raise BenchError(f"wrk failed against {server.name}:\n{ran.stdout}{ran.stderr}")
@@ -82,7 +95,7 @@ def run(server, cores, key, requests, expect, connections, seconds=COUNT_DEADLIN
         p99_us=figures["p99_us"],
         cpu_us=cpu * 1e6 / figures["requests"],
         rss_mb=server.memory_mb("VmRSS"),
-        others=max(0.0, (busy - cpu) / elapsed),
+        others=max(0.0, (busy - (wrk_cpu if server in beside else cpu)) / elapsed),
         wrk=wrk_cpu / elapsed,
     )
 

@@ -50,9 +50,10 @@ def print_goals(goals):
 
 
 def print_legend(medians):
-    print("wrk, others: the share of wrk's core that wrk took, and of the server's core that anything else took.")
+    print("wrk, others: the share of its core that wrk took (with the upstream, where there is one), and of the server's")
+    print("core that anything else took.")
     if any(m.wrk > 0.95 for m in medians.values()):
-        print("Where wrk took all of its core, it and not the server set the rate.")
+        print("Where wrk's core was full, it and not the server set the rate.")
     if any(m.others > 0.1 for m in medians.values()):
         print("Something else took more than a tenth of the server's core in some runs: do it again when it is quiet.")
     print(flush=True)

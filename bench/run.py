@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""The benchmark: how fast tokens are issued, and how cost grows with the number of records.
+"""The benchmark: how fast tokens are issued and enforced, and how cost grows with the number of records.
 
     bench/run.py                 issuing, beside three other servers; the ratios against their goals
     bench/run.py slow-sync       issuing on a disk that takes a millisecond longer a sync
     bench/run.py growth          issuing, listing and deleting at 1 thousand, 100 thousand and 3 million records
     bench/run.py postgres        PostgreSQL beside SQLite, revocations at another server, lists of a large table
+    bench/run.py gateway         the gateway and forward-auth, beside nginx and HAProxy
+    bench/run.py streams         streams through the gateway: delays, memory, and how soon a revocation cuts them
 
-It needs wrk, and node with npm for the Express peer. Absolute figures drift from machine to machine and from hour to
-hour; the targets run in turn, so that the ratios hold. Every sample goes to bench/results/.
+It needs wrk; node with npm for the Express peer; nginx and HAProxy for `gateway`. Absolute figures drift from machine to
+machine and from hour to hour; the targets run in turn, so that the ratios hold. Every sample goes to bench/results/.
 """
 
 import argparse
@@ -15,17 +17,30 @@ import os
 import pathlib
 import sys
 
+import gateway
 import growth
 import harness
 import issuing
 import postgres
+import streams
 
 
 def numbers(text):
     return [int(part.replace("_", "")) for part in text.split(",")]
 
 
-COMMANDS = {"issue": issuing.run, "slow-sync": issuing.run_slow_sync, "growth": growth.run, "postgres": postgres.run}
+COMMANDS = {
+    "issue": issuing.run,
+    "slow-sync": issuing.run_slow_sync,
+    "growth": growth.run,
+    "postgres": postgres.run,
+    "gateway": gateway.run,
+    "streams": streams.run,
+}
+
+
+def listed(targets):
+    return ", ".join(f"{letter} {name}" for letter, name in targets.items())
 
 
 def arguments():
@@ -36,8 +51,12 @@ def arguments():
     add("--rounds", type=int, default=3, help="rounds, of which the medians are printed (%(default)s)")
     add("--seconds", type=int, default=5, help="length of one run of wrk (%(default)s)")
     add("--warmup", type=int, default=3, help="seconds for each target before the first round (%(default)s)")
-    add("--connections", type=numbers, default=issuing.CONNECTIONS, help="of `issue`, as in 1,16,64,256")
-    add("--targets", default="a,b,c,d", help="of `issue`. a: hallpass, b: no store, c: echo, d: express")
+    add("--connections", type=numbers, help="of `issue` and `gateway`, as in 1,16,64,256")
+    targets = f"of `issue`: {listed(issuing.TARGETS)}; of `gateway`: {listed(gateway.TARGETS)}"
+    add("--targets", help=f"{targets}; all of them, if not given")
+    add("--tokens", type=int, default=gateway.TOKENS, help="of `gateway`: new tokens in one run (%(default)s)")
+    add("--streams", type=int, default=streams.STREAMS, help="of `streams`: how many are open at once (%(default)s)")
+    add("--event-ms", type=int, default=streams.EVENT_MS, help="of `streams`: from an event to the next (%(default)s)")
     add("--agents", type=int, default=issuing.AGENTS, help="agents that tokens are issued for (%(default)s)")
     add("--sizes", type=numbers, default=growth.SIZES, help="of `growth`, as in 1_000,100_000,3_000_000")
     add("--sync-delay-us", type=int, default=1000, help="of `slow-sync`, added to each sync (%(default)s)")
@@ -48,6 +67,9 @@ def arguments():
     add("--keep", action="store_true", help="keep the databases and logs")
 
     options = parser.parse_args()
+    of = gateway if options.command == "gateway" else issuing
+    options.connections = options.connections or of.CONNECTIONS
+    options.targets = options.targets or ",".join(of.TARGETS)
     options.binary, options.bench_server = options.binary.resolve(), options.bench_server.resolve()
     options.cores = harness.Cores(options.server_core, options.load_core)
     return options

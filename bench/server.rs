@@ -15,9 +15,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use hallpass::access::Table;
 use hallpass::app::{App, Settings};
 use hallpass::clock::{SystemClock, Timestamp};
+use hallpass::gateway::Gateway;
 use hallpass::keys::{Algorithm, ApiKeyId, MasterKey, MasterKeySource, Project, SealedKey};
+use hallpass::server::Listeners;
 use hallpass::store::{
     ApiKeyRecord, IssuanceRecord, KeyStore, ListQuery, Page, RevocationCursor, Revocations, RevokeFilter,
     Store, StoreError, StoredApiKey, StoredToken, TokenStore, Versions, Writing,
@@ -160,7 +163,10 @@ async fn main() {
         }
         "nostore" => {
             let admin = TcpListener::bind("127.0.0.1:0").await.expect("another free port");
-            hallpass::server::run(listener, admin, app().await, std::future::pending()).await;
+            let app = app().await;
+            let gateway = Gateway::new(app.clone(), Table::default(), Default::default()).expect("it is off");
+            let listeners = Listeners { public: listener, admin };
+            hallpass::server::run(listeners, app, gateway.into(), std::future::pending()).await;
         }
         other => panic!("usage: bench-server echo|nostore, got `{other}`"),
     }
@@ -177,6 +183,7 @@ async fn app() -> Arc<App> {
         rotate_every: Duration::from_secs(90 * 86_400),
         retention: Duration::from_secs(30 * 86_400),
         max_staleness: Duration::from_secs(30),
+        lists_per_minute: 0,
     };
     let master = MasterKeySource::Given(MasterKey::parse(&STANDARD.encode([0; 32])).expect("32 bytes"));
     let store = Arc::new(NoStore::default());

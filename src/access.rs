@@ -10,6 +10,8 @@ mod letta;
 mod origin;
 mod table;
 mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use answer::AnswerRule;
 pub use body::{BodyRefusal, BodyRule};
@@ -17,5 +19,7 @@ pub use decide::{Allowed, Decision, Owned, Owner, Request, RequestBody, Upstream
 pub use denial::{Class, Denial};
 pub use json::{JsonError, parse as parse_json};
 pub use origin::{OriginHeader, Provenance};
-pub use table::{AgentPlace, Method, Needs, Preset, Route, RouteChange, Settings, Table, TableError};
+pub use table::{
+    AgentPlace, Method, Needs, Preset, QueryKey, Route, RouteChange, Settings, Table, TableError,
+};
 pub use target::{BadTarget, Target};

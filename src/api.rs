@@ -3,14 +3,11 @@
 mod auth;
 mod body;
 mod docs;
-mod drain;
 mod envelope;
 mod health;
-mod kind;
 mod metadata;
 mod oauth;
 mod openapi;
-mod problem;
 mod tokens;
 
 use std::sync::Arc;
@@ -22,10 +19,10 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::envelope::REQUEST_TIMEOUT;
-pub use self::kind::Kind;
 pub use self::openapi::document as openapi_document;
-pub use self::problem::Problem;
 use crate::app::App;
+use crate::web;
+pub use crate::web::{Kind, Problem};
 
 /// Everything the server answers. It holds no state of its own: tests build it as the server does.
 pub fn router(app: Arc<App>) -> Router {
@@ -50,10 +47,21 @@ pub fn router(app: Arc<App>) -> Router {
         None => routes,
     };
     routes
-        .fallback(problem::not_found)
-        .method_not_allowed_fallback(problem::method_not_allowed)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::custom(problem::from_panic))
+        .layer(CatchPanicLayer::custom(web::from_panic))
         .layer(from_fn_with_state(app.clone(), envelope::wrap))
         .with_state(app)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(Kind::NotFound, "there is nothing at this path; `/docs` lists what there is")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        "the path does not take this method; the `Allow` header lists those that it takes",
+    )
 }

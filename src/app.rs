@@ -1,6 +1,7 @@
 //! The application: what the HTTP endpoints and the commands share. It joins the pure parts, the
 //! keys and the store into the few things that can be done with a token.
 
+mod judge;
 mod keys;
 mod revoked;
 mod tokens;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+pub use self::judge::TokenError;
+use self::judge::{Remembered, remembered};
 pub use self::keys::{ProjectName, RevokedKey};
 use self::revoked::Revoked;
 pub use self::tokens::{IssueError, IssuedToken, ListedPage, ListedToken};
@@ -20,10 +23,11 @@ use self::vitals::Backlog;
 pub use self::vitals::Vitals;
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{
-    Algorithm, ApiKey, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError,
+    Algorithm, ApiKey, ApiKeyId, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError,
     RotationError, RowSealer,
 };
-use crate::metrics::{Counter, Requests};
+use crate::limits::Limiter;
+use crate::metrics::{Counter, Labelled, Requests};
 use crate::store::{Store, StoreError, Versions};
 use crate::token::Limits;
 
@@ -49,6 +53,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How long tokens are judged by what was last read.
     pub max_staleness: Duration,
+    /// Pages of tokens that an API key may list within a minute; 0: any number.
+    pub lists_per_minute: u32,
 }
 
 /// Why the application can't start or a change of its keys can't be made.
@@ -73,6 +79,8 @@ pub struct App {
     pub settings: Settings,
     /// What was asked of the server.
     pub requests: Requests,
+    /// Why requests with a client token, or without a good one, were denied.
+    pub denials: Labelled,
     issued: Counter,
     /// Tokens revoked by requests to this process.
     revoked_here: Counter,
@@ -86,9 +94,12 @@ pub struct App {
     /// What the two above were read at.
     seen: RwLock<Versions>,
     revoked: Revoked,
+    /// Tokens whose signature was checked.
+    remembered: Remembered,
     /// When an unknown key last made the server look for it.
     looked_for_key: tokio::sync::Mutex<Option<Instant>>,
     signing_pages: Arc<Semaphore>,
+    lists: Limiter<ApiKeyId>,
 }
 
 impl App {
@@ -111,10 +122,12 @@ impl App {
         let (looked_at, now) = (Instant::now(), clock.now());
         let revoked = Revoked::new(looked_at, now, store.revocations(None, revoked::kept_since(now)).await?);
         Ok(Self {
+            lists: Limiter::per_minute(settings.lists_per_minute),
             clock,
             store,
             settings,
             requests: Requests::default(),
+            denials: Labelled::default(),
             issued: Counter::default(),
             revoked_here: Counter::default(),
             backlog: Backlog::default(),
@@ -125,6 +138,7 @@ impl App {
             api_keys: RwLock::new(Arc::new(api_keys)),
             seen: RwLock::new(seen),
             revoked,
+            remembered: remembered(),
             looked_for_key: tokio::sync::Mutex::default(),
             signing_pages: Arc::new(Semaphore::new(SIGNING_PAGES)),
         })
@@ -146,6 +160,11 @@ impl App {
 
     pub fn has_api_keys(&self) -> bool {
         !read(&self.api_keys).is_empty()
+    }
+
+    /// Whether an API key may list another page now; else how long it must wait.
+    pub fn admit_list(&self, key: &ApiKeyId) -> Result<(), Duration> {
+        self.lists.take(key)
     }
 
     /// What keeps the server from doing its work; nothing, if it is ready.

@@ -3,6 +3,7 @@
 mod api_key;
 mod config;
 mod db;
+mod gateway;
 mod healthcheck;
 mod open;
 mod print;

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
-pub use self::forward_auth::{ForwardAuthConfig, Proxy};
+pub use self::forward_auth::ForwardAuthConfig;
 pub use self::gateway::GatewayConfig;
 pub use self::limits::LimitsConfig;
 use self::problem::{Problem, within};

@@ -2,23 +2,27 @@
 
 mod admin;
 mod duties;
+mod front;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use self::duties::Duties;
+use self::front::Front;
 use crate::app::App;
+use crate::gateway::Gateway;
 
 /// Connections served at a time; more of them wait to be accepted.
 const MOST_CONNECTIONS: usize = 4096;
@@ -30,9 +34,19 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Longest head of a request. A token travels in one, in the path when it is deleted.
 const MOST_HEAD_BYTES: usize = 32 << 10;
 
+/// Requests at a time on one HTTP/2 connection.
+const MOST_STREAMS: u32 = 128;
+
+/// How often the other end of an HTTP/2 connection is asked whether it is there, and how long it may take
+/// to say so.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
 /// How long open requests may take to finish once the server is told to stop; orchestrators kill
 /// after 10 s, and the writer needs some of that.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How long streams may go on by themselves in that time; then they are told to end.
+const STREAMS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the database may take to close after that.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -43,13 +57,26 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause after a failure to accept, such as too many open files: trying at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Where a server listens.
+pub struct Listeners {
+    pub public: TcpListener,
+    /// For who watches the server; it answers until the last request is done.
+    pub admin: TcpListener,
+}
+
 /// Serves until `stop` is done, then finishes open requests, writes down what is only in memory and
-/// closes the store. `admin` is for who watches the server; it answers until the last request is done.
-pub async fn run(listener: TcpListener, admin: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) {
+/// closes the store.
+pub async fn run(listeners: Listeners, app: Arc<App>, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
     let duties = Duties::start(&app);
-    let admin = JoinSet::from_iter([serve(admin, admin::router(app.clone()), std::future::pending())]);
-    serve(listener, crate::api::router(app.clone()), stop).await;
-    drop(admin);
+    let watch = JoinSet::from_iter([{
+        let gateway = gateway.clone();
+        async move { gateway.watch().await }
+    }]);
+    let admin = admin::router(app.clone(), gateway.clone());
+    let admin = JoinSet::from_iter([serve(listeners.admin, admin, std::future::pending())]);
+    let front = Front::new(crate::api::router(app.clone()), Some(gateway));
+    accept(listeners.public, front, stop).await;
+    drop((admin, watch));
     duties.end().await;
     let close = async {
         if let Err(error) = app.note_api_key_uses().await {
@@ -65,15 +92,13 @@ pub async fn run(listener: TcpListener, admin: TcpListener, app: Arc<App>, stop:
 
 /// Serves a router until `stop` is done and open requests have finished.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(router);
+    accept(listener, Front::new(router, None), stop).await;
+}
+
+async fn accept(listener: TcpListener, front: Front, stop: impl Future<Output = ()>) {
+    let protocols = Protocols::new();
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_header_size(MOST_HEAD_BYTES)
-        .max_buf_size(MOST_HEAD_BYTES + (8 << 10));
-
     let mut refuses = false;
     tokio::pin!(stop);
     loop {
@@ -85,8 +110,8 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
             next = next => next,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
                 if !std::mem::replace(&mut refuses, true) {
@@ -99,20 +124,90 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
         if std::mem::take(&mut refuses) {
             tracing::info!("accepts connections again");
         }
-        let connection = http.serve_connection(TokioIo::new(Box::pin(bounded(stream))), service.clone());
-        let connection = connections.watch(connection);
+        let (protocols, front, watcher) = (protocols.clone(), front.clone(), connections.watcher());
         tokio::spawn(async move {
-            // A client that breaks off or sends no HTTP is its own affair.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended early");
-            }
+            protocols.serve(stream, peer.ip(), front, watcher).await;
             drop(place);
         });
     }
     drop(listener);
     tracing::info!("stopping: no new connections, open requests finish");
-    if tokio::time::timeout(DRAIN_TIMEOUT, connections.shutdown()).await.is_err() {
+    let drained = async {
+        let shutdown = connections.shutdown();
+        tokio::pin!(shutdown);
+        if tokio::time::timeout(STREAMS_TIMEOUT, &mut shutdown).await.is_err() {
+            front.end_streams();
+            shutdown.await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
         tracing::warn!("some requests did not finish in time and are cut off");
+    }
+}
+
+/// HTTP/1.1, and HTTP/2 for who begins with its preface (RFC 9113, section 3.3): proxies that speak it
+/// without TLS.
+#[derive(Clone)]
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+/// What every HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Pause between two looks at a preface that comes in pieces, which happens next to never.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
+
+impl Protocols {
+    fn new() -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_header_size(MOST_HEAD_BYTES)
+            .max_buf_size(MOST_HEAD_BYTES + (8 << 10));
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(u32::try_from(MOST_HEAD_BYTES).unwrap_or(u32::MAX))
+            .max_concurrent_streams(MOST_STREAMS)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_EVERY);
+        Self { http1, http2 }
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: IpAddr, front: Front, watcher: Watcher) {
+        let version = tokio::time::timeout(HEAD_TIMEOUT, begins_with_preface(&stream));
+        let Ok(Ok(is_http2)) = version.await else {
+            return;
+        };
+        let io = TokioIo::new(Box::pin(bounded(stream)));
+        let service = service_fn(move |request| front.clone().answer(request, peer));
+        // A client that breaks off or sends no HTTP is its own affair.
+        let ended = if is_http2 {
+            watcher.watch(self.http2.serve_connection(io, service)).await
+        } else {
+            watcher.watch(self.http1.serve_connection(io, service)).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended early");
+        }
+    }
+}
+
+/// Looks at the first bytes and leaves them where they are.
+async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await?;
+        if length == 0 || !PREFACE.starts_with(&start[..length]) {
+            return Ok(false);
+        }
+        if length == PREFACE.len() {
+            return Ok(true);
+        }
+        tokio::time::sleep(PREFACE_PAUSE).await;
     }
 }
 

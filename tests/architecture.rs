@@ -8,28 +8,46 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
     ("limits", &[]),
     ("token", &["clock", "units"]),
     ("keys", &["clock", "units", "token"]),
-    ("access", &["clock", "token", "keys"]),
+    ("access", &["clock", "units", "token", "keys"]),
     ("store", &["clock", "units", "metrics", "token", "keys"]),
     ("app", &["clock", "units", "metrics", "limits", "token", "keys", "store"]),
-    ("api", &["clock", "units", "token", "keys", "store", "app"]),
-    ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api"]),
-    ("config", &["clock", "units", "token", "keys", "access", "store"]),
+    ("web", &["token", "keys", "store", "app"]),
+    ("api", &["clock", "units", "token", "keys", "store", "app", "web"]),
+    ("gateway", &["units", "limits", "token", "keys", "access", "app", "web"]),
+    ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api", "gateway"]),
+    ("config", &["clock", "units", "token", "keys", "access", "store", "gateway"]),
     ("telemetry", &["config"]),
-    ("cli", &["clock", "units", "token", "keys", "store", "app", "api", "server", "config", "telemetry"]),
+    (
+        "cli",
+        &[
+            "clock",
+            "units",
+            "token",
+            "keys",
+            "access",
+            "store",
+            "app",
+            "api",
+            "gateway",
+            "server",
+            "config",
+            "telemetry",
+        ],
+    ),
     ("main", &[]),
 ];
 
 /// From each crate, or part of one, to where it may be used: modules and files.
 const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
-    ("axum", &["api", "server"]),
-    ("hyper", &["api", "server", "cli/healthcheck.rs"]),
+    ("axum", &["web", "api", "gateway", "server"]),
+    ("hyper", &["web", "api", "gateway", "server", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),
     ("clap", &["cli", "main"]),

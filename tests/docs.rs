@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use clap::{CommandFactory, Parser};
 use hallpass::api::Kind;
 use hallpass::cli::Cli;
-use hallpass::config::{Config, Proxy};
+use hallpass::config::Config;
+use hallpass::gateway::Proxy;
 use serde_json::Value;
 
 use crate::workspace::{HALLPASS, Outcome, Server, Workspace, outcome_of};

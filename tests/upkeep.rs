@@ -25,6 +25,7 @@ fn settings() -> Settings {
         rotate_every: DAY * 90,
         retention: DAY * 30,
         max_staleness: DAY,
+        lists_per_minute: 0,
     }
 }
 
@@ -226,5 +227,5 @@ async fn a_key_that_is_not_known_yet_is_looked_for() {
     }
     let token = issue(&app).await;
     assert!(other.ring().verify(&token, other.now()).is_err(), "it was not told");
-    assert!(other.verify(&token).await.unwrap().is_some());
+    assert!(other.judge(&token).await.is_ok());
 }

@@ -1,11 +1,15 @@
 //! The decision: may this token do this, and what exactly does the agent server get?
 
+mod grants;
+mod query;
+
 use serde_json::Value;
 
-use super::{Denial, Provenance, Route, Table, Target};
+use super::target::written;
+use super::{AgentPlace, BodyRefusal, BodyRule, Denial, Method, Needs, Provenance, Route, Table, Target};
 use crate::clock::Timestamp;
 use crate::keys::Verified;
-use crate::token::AgentId;
+use crate::token::{AgentId, is_expired};
 
 /// A request, as far as a decision needs it.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub struct Request<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestBody {
     Unread,
+    /// It passes by another way, where nobody reads it.
+    OutOfReach,
     /// By [`super::parse_json`]; `None` if there is none.
     Read(Option<Value>),
 }
@@ -79,6 +85,69 @@ pub enum UpstreamBody {
 
 /// Decides. Nothing is allowed that isn't in the table and, where the row concerns an agent, granted
 /// for that agent.
-pub fn decide<'t>(_table: &'t Table, _request: Request<'_>) -> Decision<'t> {
-    Decision::Deny(Denial::RouteNotAllowed)
+pub fn decide<'t>(table: &'t Table, request: Request<'_>) -> Decision<'t> {
+    match judge(table, request) {
+        Ok(allowed) => Decision::Allow(allowed),
+        Err(other) => other,
+    }
 }
+
+impl From<Denial> for Decision<'_> {
+    fn from(denial: Denial) -> Self {
+        Decision::Deny(denial)
+    }
+}
+
+/// What is checked first is what a denial tells: the cheap before the costly, and nothing of an
+/// agent to whom it isn't granted.
+fn judge<'t>(table: &'t Table, request: Request<'_>) -> Result<Allowed<'t>, Decision<'t>> {
+    let Request { token, target, .. } = request;
+    if is_expired(token.exp, request.now) {
+        return Err(Denial::TokenExpired { seconds: request.now.seconds().saturating_sub(token.exp) }.into());
+    }
+    request.provenance.check(&token.origin, table.require_origin)?;
+    let method = Method::named(request.method).ok_or(Denial::RouteNotAllowed)?;
+    let (route, pattern) = table.find(method, &target.segments).ok_or(Denial::RouteNotAllowed)?;
+    let agent = match route.needs {
+        Needs::AnyToken => None,
+        Needs::Access(needed) => {
+            let granted = match &route.agent {
+                AgentPlace::Path => grants::by_path(table.preset, token, needed, pattern, target)?,
+                AgentPlace::Query(key) => grants::by_query(table.preset, token, needed, key, target)?,
+                AgentPlace::Owner => grants::by_owner(token, needed, pattern, target, request.owner)?,
+                // No such row is ever made; if one were, it would be closed.
+                AgentPlace::Nowhere => return Err(Denial::RouteNotAllowed.into()),
+            };
+            Some(granted.clone())
+        }
+    };
+    let query = query::choose(route, target)?;
+    let body = body_for(route, request.body)?;
+    let path_and_query = written(&target.segments, pattern.slash, query.passed.into_iter());
+    Ok(Allowed { route, agent, path_and_query, body, dropped_query: query.dropped })
+}
+
+fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decision<'t>> {
+    if route.method == Method::Get || route.body == BodyRule::Nothing {
+        return Ok(UpstreamBody::Nothing);
+    }
+    if !route.body.reads() {
+        return Ok(UpstreamBody::AsSent);
+    }
+    let body = match body {
+        RequestBody::Unread => return Err(Decision::NeedsBody),
+        RequestBody::OutOfReach => return Ok(UpstreamBody::AsSent),
+        RequestBody::Read(None) => {
+            return Err(Denial::BodyNotValid("it must be a JSON object, and there is none".to_owned()).into());
+        }
+        RequestBody::Read(Some(body)) => body,
+    };
+    match route.body.rewrite(body) {
+        Ok(body) => Ok(UpstreamBody::Json(body.to_string().into_bytes())),
+        Err(BodyRefusal::Malformed(problem)) => Err(Denial::BodyNotValid(problem).into()),
+        Err(BodyRefusal::Field { field, rule }) => Err(Denial::FieldNotAllowed { field, rule }.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,9 @@ pub enum Denial {
     TokenExpired { seconds: i64 },
     #[error("the token was revoked; ask your backend for another")]
     TokenRevoked,
-    #[error("the request has no `Origin`, and the token is for `{expected}`: a client that is no browser sends this origin itself")]
+    #[error(
+        "the request has no `Origin`, and the token is for `{expected}`: a client that is no browser sends this origin itself"
+    )]
     OriginMissing { expected: Origin },
     #[error("the token is for `{expected}`, and the request comes from another origin")]
     OriginMismatch { expected: Origin },
@@ -68,7 +70,9 @@ impl Denial {
     pub fn class(&self) -> Class {
         match self {
             Denial::TokenExpired { .. } | Denial::TokenRevoked => Class::Unauthenticated,
-            Denial::TargetNotValid(_) | Denial::QueryNotValid { .. } | Denial::BodyNotValid(_) => Class::Malformed,
+            Denial::TargetNotValid(_) | Denial::QueryNotValid { .. } | Denial::BodyNotValid(_) => {
+                Class::Malformed
+            }
             Denial::OriginMissing { .. }
             | Denial::OriginMismatch { .. }
             | Denial::RouteNotAllowed

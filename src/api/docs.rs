@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::Value;
 
-use super::{Kind, openapi_document, problem};
+use super::{Kind, openapi_document};
 
 static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::to_value(openapi_document()).expect("the document is plain data"));
@@ -38,7 +38,7 @@ pub(super) async fn reference() -> Response {
 pub(super) async fn error(name: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Response {
     let kind = Kind::ALL.into_iter().find(|kind| name.as_ref().is_ok_and(|Path(name)| name == kind.name()));
     let Some(kind) = kind else {
-        return problem::not_found().await.into_response();
+        return super::not_found().await.into_response();
     };
     let body = html! {
         h1 { (kind.title()) }

@@ -36,7 +36,7 @@ pub(super) async fn alive() -> Response {
     get, path = "/readyz", tag = "health", operation_id = "ready",
     responses(
         (status = 200, description = "Ready", body = Health),
-        (status = 503, description = "Not ready; `detail` says why", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Not ready; `detail` says why", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Problem> {

@@ -47,8 +47,8 @@ pub(super) struct Introspection {
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "Whether the token is good, and its claims if it is", body = Introspection),
-        (status = "4XX", description = "The request was refused", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "The server cannot serve it", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request was refused", body = crate::web::ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "The server cannot serve it", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn introspect(
@@ -59,7 +59,7 @@ pub(super) async fn introspect(
 ) -> Result<Response, Problem> {
     let token = token_of(&headers, body).await?;
     let verified = app.introspect(&key.project, &token).await?;
-    let claims = verified.map(|verified| (*verified).clone());
+    let claims = verified.map(|verified| Claims::clone(&verified));
     let answer =
         Introspection { active: claims.is_some(), token_type: claims.as_ref().map(|_| "Bearer"), claims };
     Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
@@ -74,8 +74,8 @@ pub(super) async fn introspect(
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         (status = 200, description = "If the project issued the token, it is refused from now on"),
-        (status = "4XX", description = "The request was refused", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "The server cannot serve it", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request was refused", body = crate::web::ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "The server cannot serve it", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn revoke(

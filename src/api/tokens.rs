@@ -115,8 +115,8 @@ impl From<ListedToken> for Token {
     request_body = CreateTokenRequest,
     responses(
         (status = 201, description = "The token", body = Token),
-        (status = "4XX", description = "The request was refused", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "The server cannot serve it", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request was refused", body = crate::web::ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "The server cannot serve it", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn create_token(
@@ -145,8 +145,8 @@ pub(super) async fn create_token(
     ),
     responses(
         (status = 200, description = "A page", body = TokenList),
-        (status = "4XX", description = "The request was refused", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "The server cannot serve it", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request was refused", body = crate::web::ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "The server cannot serve it", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn list_tokens(
@@ -156,6 +156,11 @@ pub(super) async fn list_tokens(
 ) -> Result<Response, Problem> {
     let query = parse_list(query.as_deref().unwrap_or_default(), key.project.id, app.now())
         .map_err(Problem::invalid)?;
+    app.admit_list(&key.id).map_err(|wait| {
+        let detail =
+            "the API key has listed too many pages within a minute; `limits.lists_per_minute` sets how many";
+        Problem::too_many(detail, "too_many_lists", wait)
+    })?;
     let page = app.list(&query).await?;
     let tokens = page.tokens.into_iter().map(Token::from).collect();
     let list = TokenList { tokens, has_next_page: page.has_next };
@@ -172,8 +177,8 @@ pub(super) async fn list_tokens(
     params(("token" = String, Path, description = "The token, or its `jti`")),
     responses(
         (status = 204, description = "The token is refused from now on"),
-        (status = "4XX", description = "The request was refused", body = super::problem::ProblemBody, content_type = "application/problem+json"),
-        (status = "5XX", description = "The server cannot serve it", body = super::problem::ProblemBody, content_type = "application/problem+json"),
+        (status = "4XX", description = "The request was refused", body = crate::web::ProblemBody, content_type = "application/problem+json"),
+        (status = "5XX", description = "The server cannot serve it", body = crate::web::ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn delete_token(

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
+
 use crate::clock::Timestamp;
 use crate::store::{RevocationCursor, Revocations};
 use crate::token::{TokenId, live_from};
@@ -23,7 +25,11 @@ pub(super) fn kept_since(now: Timestamp) -> Timestamp {
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Revoked tokens that aren't over, as they were last read.
-pub(super) struct Revoked(RwLock<State>);
+pub(super) struct Revoked {
+    state: RwLock<State>,
+    /// Told of each token that wasn't known as revoked before.
+    news: Notify,
+}
 
 struct State {
     tokens: HashMap<TokenId, Timestamp>,
@@ -57,7 +63,7 @@ impl Revoked {
             clock: now,
             swept_at: looked_at,
         };
-        let revoked = Self(RwLock::new(state));
+        let revoked = Self { state: RwLock::new(state), news: Notify::new() };
         revoked.take(looked_at, now, first);
         revoked
     }
@@ -78,6 +84,9 @@ impl Revoked {
             state.overflows = false;
             let more = found.tokens.len().saturating_sub(state.tokens.len());
             state.tokens.reserve(more.min(MOST));
+        }
+        if !found.tokens.is_empty() {
+            self.news.notify_one();
         }
         for (jti, expires_at) in found.tokens {
             state.insert(jti, expires_at);
@@ -102,7 +111,13 @@ impl Revoked {
         let mut state = self.write();
         if !state.tokens.contains_key(&jti) {
             state.insert(jti, ends_by);
+            self.news.notify_one();
         }
+    }
+
+    /// Comes back when there was news since it did so last. For one who waits.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
     }
 
     pub(super) fn ask(&self, jti: TokenId) -> Memory {
@@ -127,11 +142,11 @@ impl Revoked {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

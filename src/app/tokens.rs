@@ -1,21 +1,14 @@
-//! Issuing, listing, revoking and judging tokens.
-
-use std::time::{Duration, Instant};
+//! Issuing, listing and revoking tokens.
 
 use super::App;
 use super::revoked::Memory;
 use crate::clock::Timestamp;
-use crate::keys::{
-    ApiKeyId, KeyRing, Project, RowSealer, SealedRow, SigningError, Verified, VerifyError, random_bytes,
-};
+use crate::keys::{ApiKeyId, KeyRing, Project, RowSealer, SealedRow, SigningError, random_bytes};
 use crate::store::{IssuanceRecord, ListQuery, StoreError, StoredToken};
 use crate::token::{
     Claims, FieldError, Policy, PolicyClaim, SKEW_AHEAD, TokenId, TokenRequest, UnverifiedClaims, is_expired,
     quote,
 };
-
-/// How often at most an unknown signing key makes the server look for it.
-const KEY_LOOKS_EVERY: Duration = Duration::from_secs(1);
 
 /// A token just issued: its record is durable.
 #[derive(Debug)]
@@ -141,51 +134,6 @@ impl App {
             self.revoked.note(jti, now.after(self.settings.limits.max_ttl).after(SKEW_AHEAD));
         }
         Ok(revoked)
-    }
-
-    /// Verifies a token, and whether it was revoked, from memory. `None` says no more than that it
-    /// isn't good. When memory is too old to say, that is an error.
-    pub async fn verify(&self, token: &str) -> Result<Option<Verified>, StoreError> {
-        let mut outcome = self.ring().verify(token, self.now());
-        if matches!(outcome, Err(VerifyError::UnknownKey)) && self.look_for_key().await {
-            outcome = self.ring().verify(token, self.now());
-        }
-        let Ok(verified) = outcome else {
-            return Ok(None);
-        };
-        let age = self.revoked.age();
-        if age > self.settings.max_staleness {
-            return Err(StoreError::Stale(age.as_secs()));
-        }
-        let revoked = match self.revoked.ask(verified.jti) {
-            Memory::Revoked => true,
-            Memory::NotRevoked => false,
-            Memory::Unsure => {
-                self.store.find(verified.jti).await?.is_none_or(|record| record.revoked_at.is_some())
-            }
-        };
-        Ok((!revoked).then_some(verified))
-    }
-
-    /// The same for a token of a project.
-    pub async fn introspect(&self, project: &Project, token: &str) -> Result<Option<Verified>, StoreError> {
-        let verified = self.verify(token).await?;
-        Ok(verified.filter(|verified| verified.sub == project.name))
-    }
-
-    /// Another server may have begun to sign with a key that isn't known here yet. Whoever sends
-    /// nonsense must not make this server read again and again: it looks once in a while, for all who
-    /// ask at the same time.
-    async fn look_for_key(&self) -> bool {
-        let mut looked = self.looked_for_key.lock().await;
-        if looked.is_some_and(|at| at.elapsed() < KEY_LOOKS_EVERY) {
-            return false;
-        }
-        *looked = Some(Instant::now());
-        if let Err(error) = self.reload_ring().await {
-            tracing::debug!(%error, "cannot look for a signing key");
-        }
-        true
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App>
         rotate_every: config.signing.rotate_every,
         retention: config.database.retention,
         max_staleness: config.database.max_staleness,
+        lists_per_minute: config.limits.lists_per_minute,
     };
     Ok(App::open(store, Arc::new(SystemClock), settings, &master, loaded.secrets.api_key).await?)
 }

@@ -8,8 +8,10 @@ use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::gateway::gateway;
 use super::open::{self, Purpose};
 use crate::config::Loaded;
+use crate::server::Listeners;
 use crate::{server, telemetry};
 
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
@@ -31,9 +33,11 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     }
     let (listen, admin_listen) = (loaded.config.server.listen, loaded.config.server.admin_listen);
     let database = loaded.config.database.url.to_string();
+    let config = loaded.config.clone();
     let app = Arc::new(open::app(loaded, Purpose::Serve).await?);
+    let gateway = Arc::new(gateway(&config, app.clone())?);
     app.adopt_algorithm().await?;
-    let listener = bind(listen, "server.listen").await?;
+    let public = bind(listen, "server.listen").await?;
     let admin = bind(admin_listen, "server.admin_listen").await?;
     // Before anyone is told that the server is up: a signal from now on ends it well.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -59,9 +63,9 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
              `hallpass api-key create --name my-backend` and this server takes it within a second"
         );
     }
-    tracing::info!(address = %listener.local_addr()?, "listening");
+    tracing::info!(address = %public.local_addr()?, "listening");
     tracing::info!(address = %admin.local_addr()?, "admin listening");
-    server::run(listener, admin, app, stop).await;
+    server::run(Listeners { public, admin }, app, gateway, stop).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ServerConfig;
 use super::problem::Problem;
+use crate::gateway::Proxy;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -13,17 +14,6 @@ pub struct ForwardAuthConfig {
     pub proxy: Option<Proxy>,
     /// Whether to allow what is only safe with more than a decision.
     pub allow_unchecked: bool,
-}
-
-/// The proxies that can ask; each tells of a request by headers of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Proxy {
-    Nginx,
-    Traefik,
-    Caddy,
-    Envoy,
-    Haproxy,
 }
 
 impl ForwardAuthConfig {

@@ -185,6 +185,11 @@ impl ApiKeys {
         self.by_hash.is_empty()
     }
 
+    /// Whether a key that was presented earlier is still live.
+    pub fn contains(&self, id: &ApiKeyId) -> bool {
+        self.by_hash.values().any(|key| key.id == *id)
+    }
+
     /// The key that was presented, if it is live; its last use is noted.
     pub fn authenticate(&self, presented: &str, now: Timestamp) -> Option<Arc<ApiKey>> {
         let key = self.by_hash.get(&ApiKeyHash::of(presented))?;

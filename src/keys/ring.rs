@@ -68,13 +68,23 @@ impl RingKey {
 /// Claims whose signature, issuer, audience and expiry were checked. Only [`KeyRing::verify`]
 /// makes one.
 #[derive(Clone, Debug)]
-pub struct Verified(Claims);
+pub struct Verified {
+    claims: Claims,
+    kid: Arc<str>,
+}
+
+impl Verified {
+    /// The key that signed the token.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+}
 
 impl Deref for Verified {
     type Target = Claims;
 
     fn deref(&self) -> &Claims {
-        &self.0
+        &self.claims
     }
 }
 
@@ -201,7 +211,7 @@ impl KeyRing {
         if is_expired(data.claims.exp, now) {
             return Err(VerifyError::Expired { seconds: now.seconds() - data.claims.exp });
         }
-        Ok(Verified(data.claims))
+        Ok(Verified { claims: data.claims, kid: key.signing.shared_kid() })
     }
 
     fn explain(&self, kind: &ErrorKind) -> VerifyError {

@@ -7,7 +7,6 @@ mod process;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -15,16 +14,18 @@ use axum::routing::get;
 
 use self::process::Process;
 use crate::app::{App, Vitals};
+use crate::gateway::Gateway;
 use crate::metrics::{Exposition, Format};
 
-pub(super) fn router(app: Arc<App>) -> Router {
-    Router::new().route("/metrics", get(metrics)).fallback(nothing_else).with_state(app)
+pub(super) fn router(app: Arc<App>, gateway: Arc<Gateway>) -> Router {
+    let metrics = get(async move |headers| metrics(&app, &gateway, &headers));
+    Router::new().route("/metrics", metrics).fallback(nothing_else)
 }
 
-async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+fn metrics(app: &App, gateway: &Gateway, headers: &HeaderMap) -> Response {
     let accept: Vec<_> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = format_asked_for(&accept.join(","));
-    ([(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], expose(&app, format))
+    ([(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], expose(app, gateway, format))
         .into_response()
 }
 
@@ -50,10 +51,11 @@ fn format_asked_for(accept: &str) -> Format {
 }
 
 /// Every metric. Their names and descriptions also stand in `docs/operations.md`.
-fn expose(app: &App, format: Format) -> String {
+fn expose(app: &App, gateway: &Gateway, format: Format) -> String {
     let mut text = Exposition::new(format);
     expose_requests(&mut text, app);
     expose_vitals(&mut text, &app.vitals());
+    expose_gateway(&mut text, app, gateway);
     if let Some(process) = Process::read() {
         expose_process(&mut text, &process);
     }
@@ -100,6 +102,16 @@ fn expose_vitals(text: &mut Exposition, vitals: &Vitals) {
     text.gauge("hallpass_signing_key_active_since_seconds", help).sample(&[], since);
     let help = "Always 1; the version of the program.";
     text.gauge("hallpass_build_info", help).sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn expose_gateway(text: &mut Exposition, app: &App, gateway: &Gateway) {
+    let help = "Requests with a client token, or without a good one, that were denied, by reason.";
+    let mut samples = text.counter("hallpass_denials_total", help);
+    for (reason, count) in app.denials.read() {
+        samples.sample(&[("reason", reason)], count);
+    }
+    let help = "Answers of the agent server that are on their way to clients.";
+    text.gauge("hallpass_open_streams", help).sample(&[], gateway.open_streams());
 }
 
 fn expose_process(text: &mut Exposition, process: &Process) {

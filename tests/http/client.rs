@@ -33,6 +33,7 @@ pub fn settings() -> Settings {
         rotate_every: Duration::from_secs(90 * 86_400),
         retention: Duration::from_secs(30 * 86_400),
         max_staleness: Duration::from_secs(30),
+        lists_per_minute: 0,
     }
 }
 

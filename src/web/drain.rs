@@ -19,10 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 struct Shared(Arc<Mutex<Body>>);
 
 /// What a handler left.
-pub(super) struct Rest(Arc<Mutex<Body>>);
+pub(crate) struct Rest(Arc<Mutex<Body>>);
 
 /// Splits a body into what the handler gets and what remains; `None` if there is no body.
-pub(super) fn split(body: Body) -> (Body, Option<Rest>) {
+pub(crate) fn split(body: Body) -> (Body, Option<Rest>) {
     if body.is_end_stream() {
         return (body, None);
     }
@@ -33,7 +33,7 @@ pub(super) fn split(body: Body) -> (Body, Option<Rest>) {
 impl Rest {
     /// Reads what is left, within bounds; `true` if that was all. A client that waits to be told to
     /// send its body (RFC 9110, section 10.1.1) is not asked for it only to throw it away.
-    pub(super) async fn discard(self, waits_for_continue: bool) -> bool {
+    pub(crate) async fn discard(self, waits_for_continue: bool) -> bool {
         if waits_for_continue {
             return self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream();
         }

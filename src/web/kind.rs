@@ -1,6 +1,6 @@
 //! The kinds of problem: a stable name for programs, and for people what to do about each.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 
 /// What kinds of problem there are. Each has a stable type and a page that explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,19 @@ pub enum Kind {
     Internal,
     Unavailable,
     Timeout,
+    InvalidToken,
+    Forbidden,
+    RateLimited,
+    NotImplemented,
+    UpstreamUnreachable,
+    UpstreamAuth,
+    UpstreamFailed,
+    UpstreamInvalid,
+    UpstreamTimeout,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 20] = [
         Kind::InvalidRequest,
         Kind::InvalidApiKey,
         Kind::AgentNotAllowed,
@@ -31,6 +40,15 @@ impl Kind {
         Kind::Internal,
         Kind::Unavailable,
         Kind::Timeout,
+        Kind::InvalidToken,
+        Kind::Forbidden,
+        Kind::RateLimited,
+        Kind::NotImplemented,
+        Kind::UpstreamUnreachable,
+        Kind::UpstreamAuth,
+        Kind::UpstreamFailed,
+        Kind::UpstreamInvalid,
+        Kind::UpstreamTimeout,
     ];
 
     /// The last part of the problem's `type`.
@@ -49,6 +67,28 @@ impl Kind {
     /// What to do about it.
     pub fn explanation(self) -> &'static str {
         self.describe().3
+    }
+
+    /// The `WWW-Authenticate` that goes with it (RFC 6750, section 3), unless a problem has its own.
+    pub(super) fn challenge(self) -> Option<HeaderValue> {
+        match self {
+            Kind::InvalidApiKey => Some(HeaderValue::from_static("Bearer")),
+            Kind::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
+            Kind::Forbidden => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
+            _ => None,
+        }
+    }
+
+    /// Whether the agent server's answer, or the lack of one, is the problem.
+    pub(super) fn is_upstreams(self) -> bool {
+        matches!(
+            self,
+            Kind::UpstreamUnreachable
+                | Kind::UpstreamAuth
+                | Kind::UpstreamFailed
+                | Kind::UpstreamInvalid
+                | Kind::UpstreamTimeout
+        )
     }
 
     fn describe(self) -> (StatusCode, &'static str, &'static str, &'static str) {
@@ -118,6 +158,60 @@ impl Kind {
                 "timeout",
                 "Timeout",
                 "The server did not get done in time. What was asked for may have been done all the same; deleting again is harmless, and a token that was not received ends by itself.",
+            ),
+            Kind::InvalidToken => (
+                StatusCode::UNAUTHORIZED,
+                "invalid-token",
+                "Invalid token",
+                "The gateway wants a client-side access token, `Authorization: Bearer <token>`, that is genuine, not expired and not revoked. `reason` says `token_missing`, `token_expired` or `token_revoked`; `invalid_token` stands for everything that this server didn't sign, or signed with a key that is gone. Ask your backend for a new token.",
+            ),
+            Kind::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "Forbidden",
+                "The token is good and doesn't allow this. `reason` says why: `origin_missing` and `origin_mismatch` (`expected_origin` is the one that the token is for), `route_not_allowed` (see `hallpass routes`), `id_not_valid`, `agent_not_granted`, `access_missing` (`needed_access`), `not_granted` (a conversation or run that is another agent's, or absent), `field_not_allowed` (`field`), `key_with_origin` (an API key in a browser), `query_not_allowed` and `unchecked` (what forward-auth can't do).",
+            ),
+            Kind::RateLimited => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate-limited",
+                "Rate limited",
+                "Too many requests with one token or key: `reason` says `too_many_messages`, `too_many_streams` or `too_many_lists`. Try again after `Retry-After`; the limits are set in `[limits]`.",
+            ),
+            Kind::NotImplemented => (
+                StatusCode::NOT_IMPLEMENTED,
+                "not-implemented",
+                "Not implemented",
+                "The gateway doesn't pass this kind of request: WebSockets and other upgrades.",
+            ),
+            Kind::UpstreamUnreachable => (
+                StatusCode::BAD_GATEWAY,
+                "upstream-unreachable",
+                "Agent server unreachable",
+                "The agent server behind the gateway can't be reached, or broke off before it answered. Whether it did what was asked is not known; nothing is sent again by itself.",
+            ),
+            Kind::UpstreamAuth => (
+                StatusCode::BAD_GATEWAY,
+                "upstream-auth",
+                "Agent server refused the gateway",
+                "The agent server answered 401 or 403 to the gateway. Its secret is `gateway.upstream_token`; or the provider of its language model refused its key. The client's token is not the problem.",
+            ),
+            Kind::UpstreamFailed => (
+                StatusCode::BAD_GATEWAY,
+                "upstream-failed",
+                "Agent server failed",
+                "The agent server answered with an error of its own, or with a redirect, which the gateway doesn't follow. Its log says more.",
+            ),
+            Kind::UpstreamInvalid => (
+                StatusCode::BAD_GATEWAY,
+                "upstream-invalid",
+                "Agent server's answer unreadable",
+                "The answer must be read to take out what a client token may not see, and it can't be: it isn't JSON, is compressed, or is too large. It is not passed on.",
+            ),
+            Kind::UpstreamTimeout => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream-timeout",
+                "Agent server too slow",
+                "The agent server did not answer within `gateway.answer_timeout`. What was asked for may still happen.",
             ),
         }
     }

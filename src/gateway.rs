@@ -1,0 +1,136 @@
+//! The gateway in front of an agent server, and the answers that other proxies ask for: who may pass, and
+//! with what. What may pass is decided in [`crate::access`]; here it is carried out.
+
+mod answer;
+mod buffer;
+mod cors;
+mod credentials;
+mod forward_auth;
+mod headers;
+mod owners;
+mod passing;
+mod proxy;
+mod refusal;
+mod request_body;
+mod sse;
+mod streams;
+mod upstream;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use self::buffer::Buffers;
+pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
+use self::owners::Owners;
+pub use self::proxy::is_ours;
+use self::streams::Streams;
+use self::upstream::Upstream;
+pub use self::upstream::{UpstreamError, UpstreamSettings};
+use crate::access::Table;
+use crate::app::App;
+use crate::limits::Limiter;
+use crate::token::TokenId;
+use crate::web::{Kind, Problem};
+
+/// How often open answers are looked through even if nothing was heard: tokens expire, and keys go.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+
+/// Shortest pause between two looks, for when tokens are revoked one after another.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is decided about the gateway. By default there is none.
+#[derive(Default)]
+pub struct Settings {
+    pub upstream: Option<UpstreamSettings>,
+    pub forward_auth: ForwardAuthSettings,
+    /// Peers whose forwarding headers count.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Largest body of a client token's request, in bytes.
+    pub max_body: usize,
+    /// How long an answer may pause.
+    pub idle_timeout: Duration,
+    /// Message requests of a token within a minute; 0: any number.
+    pub messages_per_minute: u32,
+    /// Answers that a token may have open; 0: any number.
+    pub open_streams: usize,
+}
+
+/// The gateway, and forward-auth.
+pub struct Gateway {
+    app: Arc<App>,
+    table: Table,
+    settings: Settings,
+    upstream: Option<Upstream>,
+    owners: Owners,
+    buffers: Buffers,
+    streams: Arc<Streams>,
+    messages: Limiter<TokenId>,
+    /// Our own origin, as browsers write it.
+    public_origin: Option<String>,
+}
+
+impl Gateway {
+    pub fn new(app: Arc<App>, table: Table, settings: Settings) -> Result<Self, UpstreamError> {
+        let upstream = settings.upstream.as_ref().map(Upstream::new).transpose()?;
+        let public_origin =
+            url::Url::parse(&app.settings.issuer).ok().map(|url| url.origin().ascii_serialization());
+        Ok(Self {
+            messages: Limiter::per_minute(settings.messages_per_minute),
+            app,
+            table,
+            settings,
+            upstream,
+            owners: Owners::new(),
+            buffers: Buffers::new(),
+            streams: Arc::default(),
+            public_origin,
+        })
+    }
+
+    /// Whether there is an agent server behind it.
+    pub fn is_open(&self) -> bool {
+        self.upstream.is_some()
+    }
+
+    /// Answers that are open.
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Ends open answers whose token or key is no longer good, as long as the server runs.
+    pub async fn watch(&self) {
+        let mut tidied = tokio::time::Instant::now();
+        loop {
+            let _ = tokio::time::timeout(SWEEP_EVERY, self.app.revocations()).await;
+            self.streams.sweep(&self.app, |error| self.explain(error)).await;
+            tokio::time::sleep(SWEEP_PAUSE).await;
+            if tidied.elapsed() > Duration::from_secs(60) {
+                tidied = tokio::time::Instant::now();
+                self.messages.tidy();
+            }
+        }
+    }
+
+    /// Ends all open answers: the server stops.
+    pub fn stop(&self) {
+        let detail = "the server is stopping; ask again";
+        let problem = refusal::because(Kind::Unavailable, detail, "stopping");
+        self.streams.stop(&self.json(&problem));
+    }
+
+    fn explain(&self, error: &crate::app::TokenError) -> String {
+        self.json(&refusal::ending(error))
+    }
+
+    fn json(&self, problem: &Problem) -> String {
+        String::from_utf8(problem.to_json(&self.app.settings.issuer)).unwrap_or_default()
+    }
+
+    fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.settings.trusted_proxies.iter().any(|network| network.contains(&peer))
+    }
+}

@@ -1,0 +1,208 @@
+//! An answer on its way from the agent server to the client: piece by piece as it comes, as long as the
+//! client's token is good.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Sleep;
+
+use super::sse::{Splitter, data_of, error_event};
+use super::streams::Place;
+use crate::access::AnswerRule;
+
+/// Longest event of a stream: tools may return much.
+const MOST_EVENT_BYTES: usize = 1 << 20;
+
+/// What a stream says when it can't go on, as the JSON of problems.
+pub(super) struct Endings {
+    pub(super) broke_off: String,
+    pub(super) too_slow: String,
+    pub(super) unreadable: String,
+}
+
+/// Waits no longer than so long for the next piece.
+pub(super) struct Patience {
+    longest: Duration,
+    /// Set while a piece is waited for.
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { longest, wait: None }
+    }
+
+    fn came(&mut self) {
+        self.wait = None;
+    }
+
+    /// Ready when it took too long.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let longest = self.longest;
+        self.wait.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest))).as_mut().poll(context)
+    }
+}
+
+/// Why an answer that isn't a stream of events broke off; the client sees a connection that ends early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BrokeOff {
+    #[error("the token is no longer good")]
+    Cut,
+    #[error("the agent server fell silent")]
+    TooSlow,
+    #[error(transparent)]
+    Upstream(#[from] hyper::Error),
+}
+
+/// Any answer, byte for byte.
+pub(super) struct Bytewise {
+    upstream: Incoming,
+    place: Option<Place>,
+    patience: Patience,
+}
+
+impl Bytewise {
+    pub(super) fn new(upstream: Incoming, place: Option<Place>, patience: Patience) -> Self {
+        Self { upstream, place, patience }
+    }
+}
+
+impl Body for Bytewise {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        let this = self.get_mut();
+        if this.place.as_ref().is_some_and(|place| place.cut(context).is_some()) {
+            return Poll::Ready(Some(Err(BrokeOff::Cut)));
+        }
+        match Pin::new(&mut this.upstream).poll_frame(context) {
+            Poll::Ready(frame) => {
+                this.patience.came();
+                Poll::Ready(frame.map(|frame| frame.map_err(BrokeOff::from)))
+            }
+            Poll::Pending => {
+                ready!(this.patience.poll(context));
+                Poll::Ready(Some(Err(BrokeOff::TooSlow)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.upstream.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upstream.size_hint()
+    }
+}
+
+/// A stream of events, each passed on when it is whole. It ends well whatever happens: what can't go on
+/// is told by a last event, and half an event is never sent.
+pub(super) struct Events {
+    upstream: Incoming,
+    place: Place,
+    rule: AnswerRule,
+    splitter: Splitter,
+    patience: Patience,
+    endings: Endings,
+    ended: bool,
+}
+
+impl Events {
+    pub(super) fn new(
+        upstream: Incoming,
+        place: Place,
+        rule: AnswerRule,
+        patience: Patience,
+        endings: Endings,
+    ) -> Self {
+        let splitter = Splitter::new(MOST_EVENT_BYTES);
+        Self { upstream, place, rule, splitter, patience, endings, ended: false }
+    }
+
+    /// The next event that is whole and may be seen.
+    fn next(&mut self) -> Option<Bytes> {
+        while let Some(event) = self.splitter.next() {
+            if self.rule == AnswerRule::AsIs {
+                return Some(event);
+            }
+            let data = data_of(&event);
+            match self.rule.hides(&data) {
+                // A comment or a field without data.
+                _ if data.is_empty() => return Some(event),
+                Some(true) => {}
+                Some(false) => return Some(event),
+                None => {
+                    self.ended = true;
+                    return Some(error_event(&self.endings.unreadable));
+                }
+            }
+        }
+        None
+    }
+
+    fn end(&mut self, problem: &str) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        self.ended = true;
+        Poll::Ready(Some(Ok(Frame::data(error_event(problem)))))
+    }
+}
+
+impl Body for Events {
+    type Data = Bytes;
+    type Error = BrokeOff;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(problem) = this.place.cut(context) {
+            let problem = problem.to_owned();
+            return this.end(&problem);
+        }
+        loop {
+            if let Some(event) = this.next() {
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            match Pin::new(&mut this.upstream).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    this.patience.came();
+                    if let Ok(data) = frame.into_data()
+                        && this.splitter.push(data).is_err()
+                    {
+                        let problem = std::mem::take(&mut this.endings.unreadable);
+                        return this.end(&problem);
+                    }
+                }
+                // Half an event at the end is none (WHATWG HTML, section 9.2.6).
+                Poll::Ready(None) => {
+                    this.ended = true;
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(_))) => {
+                    let problem = std::mem::take(&mut this.endings.broke_off);
+                    return this.end(&problem);
+                }
+                Poll::Pending => {
+                    ready!(this.patience.poll(context));
+                    let problem = std::mem::take(&mut this.endings.too_slow);
+                    return this.end(&problem);
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+}

@@ -1,0 +1,351 @@
+//! The way of a request through the gateway: who asks, may they, what does the agent server get, what do
+//! they get of its answer.
+
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::http::header::{CONNECTION, EXPECT, HOST, ORIGIN, REFERER, UPGRADE};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
+
+use super::headers::{self, Sends};
+use super::streams::{Holder, Place};
+use super::upstream::Upstream;
+use super::{Gateway, cors, refusal};
+use crate::access::{
+    self, Allowed, BadTarget, Decision, Denial, OriginHeader, Provenance, RequestBody, Target, UpstreamBody,
+};
+use crate::keys::{ApiKey, Verified};
+use crate::token::{TokenId, quote};
+use crate::web::{Kind, Problem, REQUEST_ID, drain, request_id};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// How long a client whose token has too many streams waits before it asks again.
+const STREAM_WAIT: Duration = Duration::from_secs(1);
+
+/// Paths that are Hallpass's own, by their first segments; they are never passed on.
+const OURS: [&str; 9] = [
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+    "/errors",
+    "/oauth",
+    "/.well-known",
+    "/forward-auth",
+    "/v1/client-side-access-tokens",
+];
+
+/// Whether a path is Hallpass's own.
+pub fn is_ours(path: &str) -> bool {
+    OURS.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// What is said of a request in the log and in metrics.
+pub(super) struct Trace<'g> {
+    /// The row's path as it is written in the table; no path of a client.
+    pub(super) route: &'g str,
+    pub(super) jti: Option<TokenId>,
+}
+
+impl Gateway {
+    /// Answers a request for the agent server.
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let (body, rest) = drain::split(Body::new(body));
+        let mut trace = Trace { route: "gateway", jti: None };
+        let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic)));
+        let mut response = self.finish(&parts, &trace, started, outcome);
+        if let Some(rest) = rest
+            && response.status().is_client_error()
+            && !rest.discard(parts.headers.contains_key(EXPECT)).await
+        {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    /// Gives an answer its id, and a refusal its body and its line in the log.
+    pub(super) fn finish(
+        &self,
+        parts: &Parts,
+        trace: &Trace<'_>,
+        started: Instant,
+        outcome: Result<Response<Body>, Problem>,
+    ) -> Response<Body> {
+        let id = request_id(&parts.headers);
+        let request_id = id.to_str().unwrap_or_default();
+        let (method, route) = (&parts.method, trace.route);
+        let mut response = outcome.unwrap_or_else(|problem| {
+            problem.log(request_id, method, route);
+            if let Some(reason) = problem.reason() {
+                self.app.denials.note(reason);
+                let jti = trace.jti.map(tracing::field::display);
+                tracing::info!(request_id, %method, route, jti, reason, "denied");
+            }
+            let mut response = problem.into_response();
+            if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+                response = problem.render(&self.app.settings.issuer, response);
+            }
+            cors::allow_sender(&parts.headers, response.headers_mut());
+            response
+        });
+        let (status, took) = (response.status().as_u16(), started.elapsed());
+        self.app.requests.note(route, method.as_str(), status, took);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::debug!(target: "hallpass::http", request_id, %method, route, status, micros, "request");
+        response.headers_mut().insert(REQUEST_ID, id);
+        response
+    }
+
+    async fn serve<'g>(
+        &'g self,
+        parts: &Parts,
+        body: Body,
+        peer: IpAddr,
+        trace: &mut Trace<'g>,
+    ) -> Result<Response<Body>, Problem> {
+        let upstream = self.upstream.as_ref().ok_or_else(not_found)?;
+        if cors::is_preflight(&parts.method, &parts.headers) {
+            return Ok(cors::preflight(&parts.headers));
+        }
+        if parts.headers.contains_key(UPGRADE) || parts.method == Method::CONNECT {
+            let detail = "the gateway passes no upgrades, such as to a WebSocket";
+            return Err(refusal::because(Kind::NotImplemented, detail, "upgrade"));
+        }
+        match self.holder(&parts.headers).await? {
+            Holder::Token(token) => {
+                trace.jti = Some(token.jti);
+                self.serve_token(upstream, token, parts, body, peer, trace).await
+            }
+            Holder::Key(key) => self.serve_key(upstream, key, parts, body).await,
+        }
+    }
+
+    async fn serve_token<'g>(
+        &'g self,
+        upstream: &Upstream,
+        token: Arc<Verified>,
+        parts: &Parts,
+        body: Body,
+        peer: IpAddr,
+        trace: &mut Trace<'g>,
+    ) -> Result<Response<Body>, Problem> {
+        let target = Target::parse(raw_target(parts)?).map_err(bad_target)?;
+        let own_origin = self.own_origin(&parts.headers, peer);
+        let provenance = provenance(&parts.headers, own_origin.as_deref());
+        let (mut owner, mut read, mut body) = (None, RequestBody::Unread, Some(body));
+        let allowed = loop {
+            let decision = access::decide(
+                &self.table,
+                access::Request {
+                    token: &token,
+                    method: parts.method.as_str(),
+                    target: &target,
+                    provenance,
+                    body: std::mem::replace(&mut read, RequestBody::Unread),
+                    owner: owner.clone(),
+                    now: self.app.now(),
+                },
+            );
+            match decision {
+                Decision::Allow(allowed) => break allowed,
+                Decision::Deny(denial) => return Err(refusal::denied(denial)),
+                Decision::NeedsOwner(owned) => {
+                    owner = Some(self.owners.find(upstream, &self.buffers, &owned).await?);
+                }
+                Decision::NeedsBody => {
+                    read = self.read_json(&parts.headers, body.take().unwrap_or_default()).await?;
+                }
+            }
+        };
+        trace.route = &allowed.route.template;
+        let rule = allowed.route.answer;
+        let place = self.admit(&token, &allowed)?;
+        let response = self.forward(upstream, parts, allowed, body.unwrap_or_default()).await?;
+        // It may have been revoked while the body came or the agent server worked.
+        self.app.standing(&token).await.map_err(refusal::token)?;
+        let mut response = self.for_client(&token, rule, place, response).await?;
+        if parts.headers.contains_key(ORIGIN)
+            && let Ok(origin) = HeaderValue::from_str(token.origin.as_str())
+        {
+            cors::allow(origin, response.headers_mut());
+        }
+        cors::vary(response.headers_mut());
+        Ok(response)
+    }
+
+    /// Keeps a token within its limits. A message request takes its place among the open answers before
+    /// it is sent: afterwards it would have run.
+    fn admit(&self, token: &Arc<Verified>, allowed: &Allowed<'_>) -> Result<Option<Place>, Problem> {
+        if !allowed.route.is_message {
+            return Ok(None);
+        }
+        self.messages.take(&token.jti).map_err(|wait| {
+            Problem::too_many(
+                "the token has sent too many messages within a minute",
+                "too_many_messages",
+                wait,
+            )
+        })?;
+        self.enter(token).map(Some)
+    }
+
+    pub(super) fn enter(&self, token: &Arc<Verified>) -> Result<Place, Problem> {
+        let holder = Holder::Token(token.clone());
+        self.streams.enter(&holder, self.settings.open_streams).ok_or_else(|| {
+            Problem::too_many("the token has too many answers open", "too_many_streams", STREAM_WAIT)
+        })
+    }
+
+    async fn forward(
+        &self,
+        upstream: &Upstream,
+        parts: &Parts,
+        allowed: Allowed<'_>,
+        body: Body,
+    ) -> Result<Response<Incoming>, Problem> {
+        let (sends, body) = match allowed.body {
+            UpstreamBody::Nothing => (Sends::Nothing, Body::empty()),
+            UpstreamBody::Json(json) => (Sends::Json, Body::from(json)),
+            UpstreamBody::AsSent => (Sends::AsSent, Body::from(self.read_body(body).await?.bytes)),
+        };
+        let reads_answer = allowed.route.answer != access::AnswerRule::AsIs;
+        let headers = headers::from_client(&parts.headers, sends, reads_answer);
+        let target = PathAndQuery::try_from(allowed.path_and_query).map_err(Problem::internal)?;
+        upstream.send(parts.method.clone(), target, headers, body).await
+    }
+
+    async fn serve_key(
+        &self,
+        upstream: &Upstream,
+        key: Arc<ApiKey>,
+        parts: &Parts,
+        body: Body,
+    ) -> Result<Response<Body>, Problem> {
+        if parts.headers.contains_key(ORIGIN) {
+            let detail = "this is an API key, and the request comes from a browser: a secret key has no place in a page";
+            return Err(refusal::because(Kind::Forbidden, detail, "key_with_origin"));
+        }
+        if !key.gateway {
+            let detail =
+                "this API key may ask for tokens and not pass the gateway; one made with `--gateway` may";
+            return Err(refusal::because(Kind::InvalidToken, detail, "invalid_token"));
+        }
+        let raw = raw_target(parts)?;
+        refuse_ours(raw)?;
+        let target = PathAndQuery::try_from(raw)
+            .map_err(|_| bad_target(BadTarget(format!("the target is not valid: {}", quote(raw)))))?;
+        let headers = headers::from_key(parts.headers.clone());
+        let response = upstream.send(parts.method.clone(), target, headers, body).await?;
+        let holder = Holder::Key(key);
+        holder.standing(&self.app).await.map_err(refusal::token)?;
+        self.for_key(&holder, response)
+    }
+
+    /// The origin under which a request without `Origin` reached us: by the name that a trusted proxy
+    /// was asked for, else by our public URL.
+    pub(super) fn own_origin(&self, headers: &HeaderMap, peer: IpAddr) -> Option<String> {
+        if headers.contains_key(ORIGIN) {
+            return None;
+        }
+        if !self.trusts(peer) {
+            return self.public_origin.clone();
+        }
+        let Some(host) = single(headers, &HOST) else {
+            return self.public_origin.clone();
+        };
+        let scheme = match single(headers, &FORWARDED_PROTO) {
+            Some(scheme @ (b"http" | b"https")) => std::str::from_utf8(scheme).ok()?,
+            Some(_) => return None,
+            None => self.public_origin.as_deref()?.split(':').next()?,
+        };
+        let url = url::Url::parse(&format!("{scheme}://{}", std::str::from_utf8(host).ok()?)).ok()?;
+        Some(url.origin().ascii_serialization())
+    }
+}
+
+/// What a request says of the page that sent it.
+pub(super) fn provenance<'a>(headers: &'a HeaderMap, own_origin: Option<&'a str>) -> Provenance<'a> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let origin = match (origins.next(), origins.next()) {
+        (None, _) => OriginHeader::None,
+        (Some(origin), None) => OriginHeader::One(origin.as_bytes()),
+        (Some(_), Some(_)) => OriginHeader::Several,
+    };
+    Provenance {
+        origin,
+        sec_fetch_site: single(headers, &SEC_FETCH_SITE),
+        referer: single(headers, &REFERER),
+        own_origin,
+    }
+}
+
+/// The value of a header that is there once.
+pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?;
+    values.next().is_none().then(|| value.as_bytes())
+}
+
+/// The target as it was sent. Only proxies are asked with a whole URL in HTTP/1 (RFC 9112, section
+/// 3.2.2), and several `Host`s leave open who is meant.
+fn raw_target(parts: &Parts) -> Result<&str, Problem> {
+    let whole = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    if whole || hosts > 1 {
+        let detail =
+            if whole { "the target must begin with `/`" } else { "there are several `Host` headers" };
+        return Err(bad_target(BadTarget(detail.to_owned())));
+    }
+    Ok(parts.uri.path_and_query().map_or("", PathAndQuery::as_str))
+}
+
+pub(super) fn bad_target(error: BadTarget) -> Problem {
+    refusal::denied(Denial::TargetNotValid(error.0))
+}
+
+/// Refuses what some server might take for a path of ours. Paths of an agent server may hold more than
+/// those of the permission table, so this is about spellings only.
+fn refuse_ours(raw: &str) -> Result<(), Problem> {
+    let path = raw.split('?').next().unwrap_or_default();
+    let decoded = percent_decode_str(path).decode_utf8().ok();
+    let odd = |path: &str| {
+        !path.starts_with('/')
+            || path.contains(['\\', '%'])
+            || path.split('/').any(|segment| matches!(segment, "." | ".."))
+            || path.contains("//")
+    };
+    match decoded {
+        Some(decoded) if !odd(&decoded) => {
+            if is_ours(&decoded.to_ascii_lowercase()) {
+                Err(not_found())
+            } else {
+                Ok(())
+            }
+        }
+        _ => {
+            let text = format!(
+                "the path must be plain, without dot segments or doubled slashes, got {}",
+                quote(path)
+            );
+            Err(bad_target(BadTarget(text)))
+        }
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::new(Kind::NotFound, "there is nothing at this path; `/docs` lists what there is")
+}

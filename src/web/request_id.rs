@@ -1,0 +1,46 @@
+//! The id by which a request is found in the log.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::keys::random_bytes;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const MOST_ID_CHARS: usize = 64;
+
+/// The caller's id if it is harmless in a log, so that one id follows a request through a proxy;
+/// else a new one. Dots are not allowed: no token passes for an id.
+pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    if let Some(given) = headers.get(REQUEST_ID)
+        && (1..=MOST_ID_CHARS).contains(&given.len())
+        && given.as_bytes().iter().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_'))
+        && !given.as_bytes().starts_with(b"sk-")
+    {
+        return given.clone();
+    }
+    let id = format!("{:016x}", u64::from_ne_bytes(random_bytes()));
+    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id_for(given: &'static str) -> String {
+        let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(given))]);
+        request_id(&headers).to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_harmless_id_is_kept() {
+        assert_eq!(id_for("6d1f-ab_9"), "6d1f-ab_9");
+    }
+
+    #[test]
+    fn another_id_is_replaced() {
+        for given in ["", "a b", "eyJh.eyJz.c2ln", "sk-hp-secret", "x\"y"] {
+            let id = id_for(given);
+            assert!(id != given && id.len() == 16, "{given}");
+        }
+    }
+}
