@@ -148,7 +148,8 @@ fn a_network_is_an_address_and_the_length_of_its_prefix() {
 
 #[test]
 fn an_error_in_a_list_names_the_lists_source_and_the_entry() {
-    let routes = "[{method = 'GET', path = '/a/{agent}', access = 'read_agent'}, {method = 'BREW', path = '/b'}]";
+    let routes =
+        "[{method = 'GET', path = '/a/{agent}', access = 'read_agent'}, {method = 'BREW', path = '/b'}]";
     let wanted = "`gateway.routes[1].method`: unknown variant `BREW`, expected one of `GET`";
     let in_file = refusal(&format!("gateway.routes = {routes}"), &[]);
     assert!(in_file.contains(wanted), "{in_file}");
@@ -175,7 +176,10 @@ fn what_the_permission_table_refuses_is_told_at_its_setting() {
     }
     let fields = ("HALLPASS_GATEWAY__AGENT_FIELDS", "['tools']");
     let by_variable = refusal("", &[fields]);
-    assert!(by_variable.starts_with(&format!("environment variable `{}`: may hold", fields.0)), "{by_variable}");
+    assert!(
+        by_variable.starts_with(&format!("environment variable `{}`: may hold", fields.0)),
+        "{by_variable}"
+    );
 }
 
 #[test]
