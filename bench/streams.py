@@ -60,8 +60,8 @@ async def measure_single(server, upstream, token):
         async with asyncio.timeout(DEADLINE):
             await stream.ended
         delays = [delay / 1e6 for _, delay in stream.delays]
-        if not stream.whole or stream.reason or len(delays) != EVENTS:
-            raise BenchError(f"a stream of {EVENTS} events ended after {len(delays)}, reason {stream.reason}")
+        if not stream.whole or stream.error or len(delays) != EVENTS:
+            raise BenchError(f"a stream of {EVENTS} events ended after {len(delays)}, by {stream.error}")
         first.append(delays[0])
         later += delays[1:]
         frames, merged, split = frames + stream.frames, merged + stream.merged, split + stream.split
@@ -127,7 +127,7 @@ async def measure_crowd(options, server, tokens):
         most_mb = max(most_mb, server.memory_mb("VmRSS"))
     cpu = server.cpu_seconds() - cpu
     if lost := [stream for stream in streams if stream.ended_at]:
-        raise BenchError(f"{len(lost)} of {len(streams)} streams ended by themselves, reason {lost[0].reason}")
+        raise BenchError(f"{len(lost)} of {len(streams)} streams ended by themselves, one by {lost[0].error}")
     delays = [delay / 1e6 for stream in streams for sent, delay in stream.delays if start <= sent < end]
     wanted = len(streams) * options.seconds * 1000 / options.event_ms
     if not 0.9 * wanted < len(delays) < 1.1 * wanted:
@@ -162,10 +162,10 @@ async def measure_cut(streams, upstream, revoke):
     except TimeoutError:
         still = sum(stream.ended_at is None for stream in streams)
         raise BenchError(f"{still} of {len(streams)} streams were open {DEADLINE} s after the revocation") from None
-    if wrong := [stream for stream in streams if stream.reason != "token_revoked" or not stream.whole]:
+    if wrong := [stream for stream in streams if stream.error.get("reason") != "token_revoked" or not stream.whole]:
         raise BenchError(
             f"{len(wrong)} of {len(streams)} streams were not ended as they should; one: "
-            f"reason {wrong[0].reason}, whole {wrong[0].whole}, rest {wrong[0].unfinished[:100]}"
+            f"error {wrong[0].error}, whole {wrong[0].whole}, rest {wrong[0].unfinished[:100]}"
         )
     await until(upstream, "/open", lambda still: still == 0, "see the end of all streams")
     last = max(stream.ended_at for stream in streams)

@@ -12,7 +12,7 @@ mod passing;
 mod proxy;
 mod refusal;
 mod request_body;
-mod sse;
+pub mod sse;
 mod streams;
 mod upstream;
 

@@ -11,6 +11,7 @@
 //! - [`store`]: where records live: the seam, the group-commit writer, SQLite.
 //! - [`app`]: what can be done with tokens and keys; shared by HTTP and the command line.
 //! - [`api`]: the HTTP interface.
+//! - [`gateway`]: what stands in front of an agent server.
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
 //! - [`server`]: accepting connections, the server's own duties, stopping.

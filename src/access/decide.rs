@@ -150,4 +150,6 @@ fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decisi
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

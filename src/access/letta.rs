@@ -21,22 +21,19 @@ const AGENT_FIELDS: [&str; 3] = ["name", "description", "timezone"];
 
 /// Keys by which Letta pages through lists.
 const PAGE: [&str; 5] = ["before", "after", "limit", "order", "order_by"];
-const MESSAGES: [&str; 10] = [
-    "before",
-    "after",
-    "limit",
-    "order",
-    "order_by",
-    "group_id",
-    "include_return_message_types*",
+/// Keys by which it chooses among messages. Another agent's group or conversation yields an empty list.
+const CHOICE: [&str; 2] = ["group_id", "include_return_message_types*"];
+/// What an agent's messages take besides, three of them long deprecated and harmless.
+const MORE_CHOICE: [&str; 4] = [
+    "conversation_id",
     "use_assistant_message",
     "assistant_message_tool_name",
     "assistant_message_tool_kwarg",
 ];
 
-const OWNER: &str = "asks the agent server whose this is";
-const ONE_AGENT: &str = "the query names one agent, once";
-const MESSAGE_BODY: &str = "lets pass the fields of a message that are harmless, in user messages only";
+const OWNER: &str = "asks the agent server whose it is";
+const ONE_AGENT: &str = "takes `agent_id` exactly once";
+const MESSAGE_BODY: &str = "lets only a user's messages pass, and of their fields the harmless ones";
 const REDACTED: &str = "blanks secrets and source code in the answer";
 const NO_SYSTEM_MESSAGES: &str = "leaves `system_message` entries out of the answer";
 
@@ -61,8 +58,9 @@ fn agents(settings: &Settings) -> Vec<Row> {
             .redacted(),
         Row::new(Patch, "/v1/agents/{agent}", WriteAgent).fields(fields).redacted(),
         Row::new(Get, "/v1/agents/{agent}/messages", ReadMessages)
-            .query(&MESSAGES)
-            .query(&["conversation_id"])
+            .query(&PAGE)
+            .query(&CHOICE)
+            .query(&MORE_CHOICE)
             .messages(settings),
         send("/v1/agents/{agent}/messages"),
         send("/v1/agents/{agent}/messages/stream"),
@@ -108,7 +106,8 @@ fn conversations(settings: &Settings) -> Vec<Row> {
         Row::new(Post, "/v1/conversations/?agent_id={agent}", WriteMessages).also(ONE_AGENT).fields(fields),
         Row::new(Get, "/v1/conversations/{conversation}", ReadMessages).also(OWNER).messages(settings),
         Row::new(Get, "/v1/conversations/{conversation}/messages", ReadMessages)
-            .query(&MESSAGES[..7])
+            .query(&PAGE)
+            .query(&CHOICE)
             .also(OWNER)
             .messages(settings),
         Row::new(Post, "/v1/conversations/{conversation}/messages", WriteMessages)
@@ -215,5 +214,96 @@ impl Row {
             also: Cow::Owned(also.join("; ")),
         };
         Ok((route, pattern))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::AgentPlace;
+    use crate::access::testing::settings;
+
+    fn all(settings: &Settings) -> Vec<Route> {
+        rows(settings).unwrap().into_iter().map(|(route, _)| route).collect()
+    }
+
+    fn names(rows: &[Route], which: impl Fn(&Route) -> bool) -> Vec<String> {
+        let chosen = rows.iter().filter(|row| which(row));
+        chosen.map(|row| format!("{} {}", row.method.as_str(), row.template)).collect()
+    }
+
+    #[test]
+    fn a_plain_yes_or_no_is_enough_for_few_rows() {
+        let enough = names(&all(&settings()), |row| row.also.is_empty());
+        assert_eq!(
+            enough,
+            [
+                "GET /v1/agents/{agent}/core-memory",
+                "GET /v1/agents/{agent}/core-memory/blocks",
+                "GET /v1/agents/{agent}/core-memory/blocks/{label}",
+                "GET /v1/agents/{agent}/archival-memory",
+                "GET /v1/agents/{agent}/archival-memory/search",
+                "POST /v1/agents/{agent}/archival-memory",
+                "GET /v1/health/",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_done_to_a_body_or_an_answer_is_said() {
+        for row in all(&settings()) {
+            let silent =
+                matches!(row.body, BodyRule::Nothing | BodyRule::Object) && row.answer == AnswerRule::AsIs;
+            let says = !row.also.is_empty();
+            assert!(silent || says, "{}", row.template);
+            assert!(says || row.agent != AgentPlace::Owner, "{}", row.template);
+        }
+    }
+
+    #[test]
+    fn rows_that_send_a_message_are_counted_and_no_others() {
+        let counted = names(&all(&settings()), |row| row.is_message);
+        assert_eq!(
+            counted,
+            [
+                "POST /v1/agents/{agent}/messages",
+                "POST /v1/agents/{agent}/messages/stream",
+                "POST /v1/agents/{agent}/messages/async",
+                "POST /v1/conversations/{conversation}/messages",
+            ]
+        );
+    }
+
+    #[test]
+    fn system_messages_are_left_out_unless_a_deployment_wants_them() {
+        let messages = |settings: &Settings| names(&all(settings), |row| row.answer == AnswerRule::Messages);
+        let rows = all(&settings());
+        let expected = names(&rows, |row| {
+            (row.template.contains("/messages") || row.template.contains("/runs/"))
+                && !row.template.ends_with("/cancel")
+                && !row.template.ends_with("/usage")
+                || row.template == "/v1/conversations/{conversation}"
+        });
+        assert_eq!(messages(&settings()), expected);
+        assert_eq!(messages(&Settings { system_messages: true, ..settings() }), [""; 0]);
+    }
+
+    #[test]
+    fn agent_objects_are_redacted_whatever_is_configured() {
+        for system_messages in [true, false] {
+            let rows = all(&Settings { system_messages, ..settings() });
+            let redacted = names(&rows, |row| row.answer == AnswerRule::Agent);
+            assert_eq!(redacted, ["GET /v1/agents/{agent}", "PATCH /v1/agents/{agent}"]);
+        }
+    }
+
+    #[test]
+    fn keys_that_open_more_than_the_row_are_named_by_none() {
+        for row in all(&settings()) {
+            for key in &row.query {
+                let closed = ["include", "include_relationships", "include_err", "agent_id", "agent_ids"];
+                assert!(!closed.contains(&&*key.name), "{}: {key}", row.template);
+            }
+        }
     }
 }

@@ -91,7 +91,7 @@ impl Gateway {
         let mut response = outcome.unwrap_or_else(|problem| {
             problem.log(request_id, method, route);
             if let Some(reason) = problem.reason() {
-                self.app.denials.note(reason);
+                self.app.denials.increment(reason);
                 let jti = trace.jti.map(tracing::field::display);
                 tracing::info!(request_id, %method, route, jti, reason, "denied");
             }

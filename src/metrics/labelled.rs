@@ -21,28 +21,23 @@ struct Place {
     count: Counter,
 }
 
-impl Default for Labelled {
-    fn default() -> Self {
-        Self { places: [const { OnceLock::new() }; MOST_LABELS], other: Counter::default() }
-    }
-}
-
 impl Labelled {
-    /// Shows these labels from the start: a count that is seen at 0 can be watched from its first step.
+    /// Shows these labels from the start: a count whose rise from 0 is seen can be watched from its
+    /// first step.
     pub fn with(labels: &[&'static str]) -> Self {
-        let labelled = Self::default();
-        for label in labels {
+        let labelled = Self { places: [const { OnceLock::new() }; MOST_LABELS], other: Counter::default() };
+        labels.iter().for_each(|label| {
             labelled.counter(label);
-        }
+        });
         labelled
     }
 
-    pub fn note(&self, label: &'static str) {
+    pub fn increment(&self, label: &'static str) {
         self.counter(label).increment();
     }
 
     /// Each label that there was, and how often.
-    pub fn read(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let places = self.places.iter().map_while(OnceLock::get);
         let other = Some((OTHER, self.other.value())).filter(|(_, count)| *count > 0);
         places.map(|place| (place.label, place.count.value())).chain(other)
@@ -61,22 +56,22 @@ mod tests {
     use super::*;
 
     fn all(labelled: &Labelled) -> Vec<(&'static str, u64)> {
-        labelled.read().collect()
+        labelled.values().collect()
     }
 
     #[test]
     fn each_label_has_its_count_and_those_that_were_named_begin_at_nought() {
         let labelled = Labelled::with(&["late", "never"]);
-        ["late", "odd", "late"].into_iter().for_each(|label| labelled.note(label));
+        ["late", "odd", "late"].into_iter().for_each(|label| labelled.increment(label));
         assert_eq!(all(&labelled), [("late", 2), ("never", 0), ("odd", 1)]);
-        assert_eq!(all(&Labelled::default()), []);
+        assert_eq!(all(&Labelled::with(&[])), []);
     }
 
     #[test]
     fn labels_beyond_the_last_place_share_one() {
         let labels: Vec<&'static str> = (0..MOST_LABELS + 2).map(|i| &*i.to_string().leak()).collect();
         let labelled = Labelled::with(&labels[..2]);
-        labels.iter().for_each(|label| labelled.note(label));
+        labels.iter().for_each(|label| labelled.increment(label));
         let all = all(&labelled);
         assert_eq!(all.len(), MOST_LABELS + 1);
         assert_eq!((all[0], all[MOST_LABELS]), (("0", 1), (OTHER, 2)));
@@ -84,12 +79,12 @@ mod tests {
 
     #[test]
     fn threads_that_count_new_labels_at_once_lose_none() {
-        let labelled = Labelled::default();
+        let labelled = Labelled::with(&[]);
         let labels = ["a", "b", "c", "d"];
         std::thread::scope(|scope| {
             for shift in 0..4 {
                 let labelled = &labelled;
-                scope.spawn(move || (0..4000).for_each(|i| labelled.note(labels[(i + shift) % 4])));
+                scope.spawn(move || (0..4000).for_each(|i| labelled.increment(labels[(i + shift) % 4])));
             }
         });
         let mut all = all(&labelled);

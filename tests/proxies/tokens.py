@@ -71,6 +71,8 @@ class KeySet:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer is sent in one piece: in two, the second would wait for the first to be acknowledged.
+            wbufsize = -1
 
             def do_GET(self):
                 found = self.path == "/.well-known/jwks.json"

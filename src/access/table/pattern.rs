@@ -40,11 +40,11 @@ impl Pattern {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        let slash = path.ends_with('/') || path.is_empty();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let segments = match (path, slash) {
-            ("", true) if rest.starts_with(['?', '/']) || rest.is_empty() => Vec::new(),
-            _ => path.split('/').map(read_segment).collect::<Result<_, _>>()?,
+        let slash = path.is_empty() || path.ends_with('/');
+        let segments = match path.strip_suffix('/').unwrap_or(path) {
+            // Not so of `//`, whose slash at the end is the second.
+            "" if path.is_empty() => Vec::new(),
+            path => path.split('/').map(read_segment).collect::<Result<_, _>>()?,
         };
         let agent_key = query.map(read_agent_key).transpose()?;
         let agents = segments.iter().filter(|segment| **segment == Segment::Agent).count();
@@ -69,7 +69,7 @@ impl Pattern {
         }
     }
 
-    /// Whether a path of this many segments and more fits.
+    /// Whether a path of these segments is of this row.
     pub(super) fn fits(&self, segments: &[Cow<'_, str>]) -> bool {
         self.segments.len() == segments.len()
             && self.segments.iter().zip(segments).all(|(mine, theirs)| match mine {
@@ -87,8 +87,8 @@ impl Pattern {
             })
     }
 
-    /// Which of two patterns that both fit a path is meant: the one whose first difference is a
-    /// literal. Smaller is tried first.
+    /// Which of several patterns that fit a path is meant: the smallest, which at the first difference
+    /// has the literal.
     pub(super) fn openness(&self) -> Vec<bool> {
         self.segments.iter().map(Segment::is_open).collect()
     }
