@@ -37,7 +37,8 @@ impl Row {
     }
 
     fn message(self) -> Self {
-        let rewritten = json!({"messages": [{"type": "message", "role": "user", "content": "hello"}]});
+        let rewritten =
+            json!({"messages": [{"type": "message", "role": "user", "content": "hello"}], "max_steps": 50});
         self.body(json!({"messages": [{"role": "user", "content": "hello"}]}), rewritten)
     }
 
@@ -469,6 +470,22 @@ fn rows_of_the_deployment_pass_and_rows_taken_away_do_not() {
         let answer = stage.ask(&Ask::new(method, &filled(target)).by(&other));
         answer.problem(403, "forbidden", "agent_not_granted");
     }
+}
+
+#[test]
+fn the_body_of_a_row_of_the_deployment_passes_as_it_is_sent() {
+    let routes = r#"[{method = "PUT", path = "/files/{agent}", access = "write_agent"}]"#;
+    let stage = Stage::with(&[("GATEWAY__ROUTES", routes), ("GATEWAY__MAX_BODY", "64KiB")]);
+    stage.upstream.answer_json(&json!({}));
+    let put =
+        |body: Vec<u8>| Ask::new("PUT", &filled("/files/{a}")).by(&stage.token()).body("image/png", body);
+    let body: Vec<u8> = (0..=255).cycle().take(64 << 10).collect();
+    stage.ask(&put(body.clone())).expect(200);
+    let request = stage.upstream.take_one();
+    assert_eq!(request.body, body);
+    assert_eq!(request.header("content-type").as_deref(), Some("image/png"));
+    stage.ask(&put(vec![0; (64 << 10) + 1])).problem_of_kind(413, "content-too-large");
+    assert!(stage.upstream.requests().is_empty());
 }
 
 #[test]

@@ -25,8 +25,7 @@ fn assert_target_refused(stage: &Stage, token: &str, target: &str) {
 
 #[track_caller]
 fn assert_targets_refused(targets: &[&str]) {
-    let stage = Stage::new();
-    let token = stage.token();
+    let (stage, token) = open_stage();
     for target in targets {
         let target = target.replace("{a}", AGENT).replace("{b}", OTHER_AGENT);
         assert_target_refused(&stage, &token, &target);
@@ -132,12 +131,28 @@ fn control_characters_and_broken_escapes_end_paths_early() {
         "/v1/agents/{a}%zz",
         "/v1/agents/{a}%23export",
         "/v1/agents/{a}%3Fexport",
-        "/v1/agents/{a}#export",
         "/v1/agents/{a}\u{e9}",
         "/v1/agents/{a}\u{0}",
         "/v1/agents/{a}\u{7f}",
         "/v1/agents/{a}\u{1}x",
     ]);
+}
+
+#[test]
+fn a_fragment_goes_no_further() {
+    let (stage, token) = open_stage();
+    let path = format!("/v1/agents/{AGENT}/messages");
+    for target in [format!("{path}#/../../export"), format!("{path}?limit=1#&limit=2"), format!("{path}#")] {
+        let answer = stage.ask(&Ask::get(&target).by(&token));
+        if answer.status == 400 {
+            stage.upstream.assert_untouched();
+            continue;
+        }
+        answer.expect(200);
+        let before = target.split('#').next().unwrap();
+        assert_eq!(stage.upstream.take_one().line(), format!("GET {before} HTTP/1.1"));
+        stage.upstream.forget();
+    }
 }
 
 #[test]
@@ -225,16 +240,18 @@ fn the_token_endpoints_in_odd_spellings_are_never_proxied() {
     spellings.push(format!("/v1/{}", bare.replace('-', "%2D")));
     spellings.push(format!("/v1/{}", bare.replace('c', "%63")));
     spellings.push(format!("/v1/{}", bare.replace('-', "%252D")));
+    let mut proxied = Vec::new();
     for target in &spellings {
         for method in ["GET", "POST", "DELETE", "PUT"] {
             for ask in [Ask::new(method, target).by(&token), Ask::new(method, target).bearer(STATIC_KEY)] {
                 let ask = if method == "POST" { ask.json(&json!({})) } else { ask };
-                let answer = stage.ask(&ask);
-                assert!(!answer.text().contains("proxied"), "{method} {target}: {answer}");
-                stage.upstream.assert_untouched();
+                stage.ask(&ask);
+                proxied.extend(stage.upstream.requests().iter().map(|request| request.line().to_owned()));
+                stage.upstream.forget();
             }
         }
     }
+    assert!(proxied.is_empty(), "{proxied:#?}");
 }
 
 #[test]
@@ -397,8 +414,6 @@ fn bare_line_feeds_end_lines_for_some() {
     let lines = "x-a: b\ntransfer-encoding: chunked\n";
     let body = format!("0\r\n\r\n{}", smuggled(&token));
     assert_not_smuggled(&stage, &post(&token, lines, &body));
-    let lines = format!("x-a: b\r\ncontent-length: {}\n\ncontent-length: 0\r\n", HELLO.len());
-    assert_not_smuggled(&stage, &post(&token, &lines, &format!("{HELLO}{}", smuggled(&token))));
 }
 
 #[test]
@@ -435,6 +450,25 @@ fn a_body_on_a_get_is_taken_for_a_request() {
     // Refused before the body was read, too.
     let ask = Ask::get(&format!("/v1/agents/{OTHER_AGENT}")).by(&token).body("text/plain", hidden);
     assert_not_smuggled(&stage, &ask.bytes());
+}
+
+#[test]
+fn a_request_behind_another_borrows_its_credential() {
+    let (stage, token) = open_stage();
+    let path = format!("/v1/agents/{AGENT}/messages");
+    let good = Ask::get(&path).by(&token).bytes();
+    let requests = [
+        good.clone(),
+        Ask::get(&path).header("origin", ORIGIN).bytes(),
+        Ask::get(&path).bearer(&token).bytes(),
+        Ask::get(&format!("/v1/agents/{OTHER_AGENT}/messages")).by(&token).bytes(),
+        good,
+    ];
+    let mut wire = stage.connect();
+    wire.write(&requests.concat());
+    let statuses: Vec<_> = requests.iter().map(|_| wire.answer("GET").status).collect();
+    assert_eq!(statuses, [200, 401, 403, 403, 200]);
+    assert_eq!(stage.upstream.requests().len(), 2);
 }
 
 #[test]

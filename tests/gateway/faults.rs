@@ -49,8 +49,8 @@ fn an_agent_server_that_is_down() {
         answer.upstream_fault(502, "upstream-unreachable");
         answer.assert_readable_by(ORIGIN);
         assert!(!answer.text().contains(&nobody.to_string()), "it tells where the agent server is: {answer}");
-        stage
-            .assert_logged(answer.header("x-request-id").unwrap(), answer.json()["reason"].as_str().unwrap());
+        let id = answer.header("x-request-id").unwrap();
+        crate::until("it is in the log", crate::PATIENCE, || stage.server.text().contains(id));
     }
     stage.ask(&Ask::get("/v1/agents/").bearer(STATIC_KEY)).upstream_fault(502, "upstream-unreachable");
     assert_eq!(stage.ask(&Ask::get("/readyz")).status, 200, "it is this server that is asked for");
@@ -166,7 +166,6 @@ fn an_answer_that_is_no_http() {
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}".to_owned(),
         "HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n{}".to_owned(),
         "HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\n{}".to_owned(),
-        "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n".to_owned(),
         format!("HTTP/1.1 200 OK\r\n{many}content-length: 2\r\n\r\n{{}}"),
         huge,
     ] {
@@ -178,6 +177,21 @@ fn an_answer_that_is_no_http() {
             let answer = wire.answer("GET");
             assert_some_upstream_fault(&answer);
         }
+    }
+}
+
+#[test]
+fn a_change_of_protocol_that_nobody_asked_for() {
+    let stage = Stage::new();
+    for ask in [Ask::get(&plain()).by(&stage.token()), Ask::get("/v1/agents/").bearer(STATIC_KEY)] {
+        let mut wire = stage.connect();
+        wire.write(&ask.bytes());
+        let exchange = stage.upstream.next();
+        exchange
+            .write_to_end("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n");
+        let answer = wire.answer("GET");
+        assert_eq!(answer.status, 502, "{answer}");
+        assert_some_upstream_fault(&answer);
     }
 }
 
@@ -289,8 +303,6 @@ fn what_cannot_be_redacted_is_never_passed() {
         (json, "hunter2"),
         (json, r#"{"secrets": "hunter2""#),
         (json, r#"{"secrets": []} {"secrets": "hunter2"}"#),
-        (json, r#"{"secrets": [], "secrets": ["hunter2"]}"#),
-        (json, ""),
         ("text/html", "<p>hunter2</p>"),
         ("text/plain", r#"hunter2"#),
         ("application/octet-stream", "hunter2"),
@@ -365,6 +377,26 @@ fn an_event_that_never_ends_is_given_up() {
         "{} bytes",
         answer.body.len()
     );
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_the_agent_server_back() {
+    let stage = Stage::new();
+    let token = stage.token();
+    for (ask, kind) in [
+        (Ask::get(&plain()).by(&token), "application/json"),
+        (Ask::post(&format!("{}/stream", messages()), &hello()).by(&token), "text/event-stream"),
+        (Ask::get("/v1/export").bearer(STATIC_KEY), "application/octet-stream"),
+    ] {
+        let mut wire = stage.connect();
+        wire.write(&ask.bytes());
+        let mut exchange = stage.upstream.next();
+        exchange.begin(kind);
+        let event = format!("data: {}\n\n", json!({"message_type": "m", "content": "x".repeat(1 << 19)}));
+        let taken = exchange.chunks_taken(&event, 256);
+        // What the sockets hold on both sides, and little more.
+        assert!(taken < 64, "{taken} half mebibytes were taken for a client that reads nothing");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::forge::Forge;
+use crate::home::STATIC_KEY;
 use crate::stage::{AGENT, ORIGIN, OTHER_AGENT, OTHER_ORIGIN, Stage};
 use crate::wire::Ask;
 
@@ -21,7 +22,7 @@ fn core_memory() -> String {
 /// How each proxy asks about a request.
 fn asked_by(proxy: &str, method: &str, target: &str) -> Ask {
     match proxy {
-        "nginx" => {
+        "nginx" | "haproxy" => {
             Ask::get("/forward-auth").header("x-original-method", method).header("x-original-uri", target)
         }
         "traefik" | "caddy" => {
@@ -32,7 +33,7 @@ fn asked_by(proxy: &str, method: &str, target: &str) -> Ask {
     }
 }
 
-const PROXIES: [&str; 4] = ["nginx", "traefik", "caddy", "envoy"];
+const PROXIES: [&str; 5] = ["nginx", "traefik", "caddy", "envoy", "haproxy"];
 
 /// Refused, with a status that every proxy passes on as it is.
 #[track_caller]
@@ -134,7 +135,7 @@ fn only_three_statuses_are_ever_given() {
 
 #[test]
 fn a_peer_that_is_not_trusted_learns_nothing() {
-    for trusted in ["[]", r#"["10.0.0.0/8"]"#, r#"["127.0.0.2/32"]"#] {
+    for trusted in [r#"["10.0.0.0/8"]"#, r#"["127.0.0.2/32"]"#] {
         let stage = Stage::with(&[("SERVER__TRUSTED_PROXIES", trusted), ("FORWARD_AUTH__PROXY", "nginx")]);
         let token = stage.token();
         let good = stage.ask(&asked_by("nginx", "GET", &core_memory()).by(&token)).expect(403);
@@ -168,7 +169,7 @@ fn a_header_of_another_family_is_a_client_that_speaks_past_the_proxy() {
         let stage = behind(proxy);
         let token = stage.token();
         let own = match proxy {
-            "nginx" => &families[..2],
+            "nginx" | "haproxy" => &families[..2],
             "traefik" | "caddy" => &families[2..],
             _ => &[],
         };
@@ -266,15 +267,38 @@ fn query_keys_that_cannot_be_dropped_are_refused() {
 }
 
 #[test]
-fn the_origin_of_the_page_counts_behind_a_proxy_too() {
+fn the_origin_of_the_page_is_told_by_the_name_that_the_proxy_was_asked_for() {
     let stage = Stage::with(&[TRUSTED, ("FORWARD_AUTH__PROXY", "nginx"), ("SERVER__PUBLIC_URL", ORIGIN)]);
     let token = stage.token();
-    let ask =
-        |site: &str| asked_by("nginx", "GET", &core_memory()).bearer(&token).header("sec-fetch-site", site);
-    stage.ask(&ask("same-origin")).expect(200);
+    let ask = |host: &str, site: &str| {
+        let ask = asked_by("nginx", "GET", &core_memory()).to_host(host).bearer(&token);
+        ask.header("sec-fetch-site", site)
+    };
+    stage.ask(&ask("app.example.com", "same-origin")).expect(200);
+    stage.ask(&ask("app.example.com", "same-origin").header("x-forwarded-proto", "https")).expect(200);
     for site in ["same-site", "cross-site", "none", ""] {
-        stage.ask(&ask(site)).problem(403, "forbidden", "origin_missing");
+        assert_refused(&stage, &ask("app.example.com", site));
     }
+    for ask in [
+        ask("evil.example.net", "same-origin"),
+        ask("app.example.com:8443", "same-origin"),
+        ask("app.example.com", "same-origin").header("x-forwarded-proto", "http"),
+        ask("app.example.com", "same-origin").header("x-forwarded-proto", "https, http"),
+        ask("app.example.com", "same-origin").header("referer", "https://evil.example.net/"),
+    ] {
+        assert_refused(&stage, &ask);
+    }
+}
+
+#[test]
+fn a_proxy_is_named_only_where_some_peer_is_trusted() {
+    let home = crate::home::Home::new();
+    let mut command = home.hallpass(["serve"]);
+    command.env("HALLPASS_FORWARD_AUTH__PROXY", "nginx");
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("server.trusted_proxies"), "{text}");
 }
 
 #[test]
@@ -304,4 +328,15 @@ fn owners_are_looked_up_for_proxies_too_where_that_is_all_it_takes() {
     let target = format!("/v1/conversations/{}", crate::stage::CONVERSATION);
     let answer = stage.ask(&asked_by("nginx", "GET", &target).by(&stage.token()));
     answer.problem(403, "forbidden", "not_granted");
+}
+
+#[test]
+fn an_api_key_opens_nothing_here() {
+    let stage = behind("nginx");
+    for ask in [
+        asked_by("nginx", "GET", &core_memory()).bearer(STATIC_KEY),
+        asked_by("nginx", "GET", "/v1/agents/").by(STATIC_KEY),
+    ] {
+        stage.ask(&ask).problem(401, "invalid-token", "invalid_token");
+    }
 }

@@ -50,9 +50,14 @@ async fn whole(response: Response<Incoming>) -> (u16, Value) {
 }
 
 async fn piece(response: &mut Response<Incoming>) -> Option<String> {
-    let frame = timeout(PATIENCE, response.body_mut().frame()).await.unwrap()?;
-    let data = frame.unwrap().into_data().ok()?;
-    Some(String::from_utf8(data.to_vec()).unwrap())
+    loop {
+        let frame = timeout(PATIENCE, response.body_mut().frame()).await.unwrap()?;
+        let data = frame.unwrap().into_data().ok()?;
+        // An empty frame may carry the end of the stream.
+        if !data.is_empty() {
+            return Some(String::from_utf8(data.to_vec()).unwrap());
+        }
+    }
 }
 
 fn hello() -> Value {

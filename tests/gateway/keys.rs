@@ -1,6 +1,8 @@
 //! API keys at the gateway: one with the right passes whole, but for what would betray the agent server's
 //! own secret; a page never does.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::home::STATIC_KEY;
@@ -134,9 +136,8 @@ fn a_secret_key_has_no_place_in_a_page() {
 fn a_key_without_the_right_is_no_credential_here() {
     let stage = Stage::new();
     let (_, key) = stage.api_key(&[]);
-    for ask in [Ask::get("/v1/agents/").bearer(&key), Ask::get("/v1/agents/").by(&key)] {
-        stage.refused(&ask, 401, "invalid-token", "invalid_token");
-    }
+    stage.refused(&Ask::get("/v1/agents/").bearer(&key), 401, "invalid-token", "invalid_token");
+    stage.refused(&Ask::get("/v1/agents/").by(&key), 403, "forbidden", "key_with_origin");
 }
 
 #[test]
@@ -171,6 +172,38 @@ fn a_redirect_is_neither_followed_nor_passed_on() {
             stage.upstream.forget();
         }
     }
+}
+
+#[test]
+fn an_agent_server_without_a_secret_gets_no_credential_at_all() {
+    let stage = Stage::with(&[("GATEWAY__UPSTREAM_TOKEN", "")]);
+    stage.upstream.answer_json(&json!([]));
+    for ask in [
+        Ask::get("/v1/agents/").bearer(STATIC_KEY),
+        Ask::get(&format!("/v1/agents/{AGENT}/messages")).by(&stage.token()),
+    ] {
+        stage.ask(&ask).expect(200);
+        let request = stage.upstream.take_one();
+        assert_eq!(request.header("authorization"), None, "{request:?}");
+    }
+}
+
+#[test]
+fn revoking_a_key_cuts_its_streams() {
+    let stage = Stage::new();
+    let (id, key) = stage.api_key(&["--gateway"]);
+    let mut wire = stage.connect();
+    wire.write(&Ask::get("/v1/events").bearer(&key).bytes());
+    let mut exchange = stage.upstream.next();
+    exchange.begin_events();
+    exchange.chunk("data: not even JSON\n\n");
+    let mut stream = wire.begin("GET");
+    assert_eq!(stream.event(), "data: not even JSON");
+    exchange.chunk("data: ha");
+    stage.home.run(&["api-key", "revoke", &id]);
+    let problem = stream.last_problem();
+    assert_eq!(problem["status"], 401, "{problem}");
+    exchange.assert_abandoned_within(Duration::from_secs(1));
 }
 
 #[test]

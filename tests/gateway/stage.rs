@@ -118,7 +118,15 @@ pub(crate) fn serve(upstream: SocketAddr, settings: &[(&str, &str)]) -> (Home, S
         .env("HALLPASS_API_KEY", STATIC_KEY)
         .env("HALLPASS_GATEWAY__UPSTREAM", format!("http://{upstream}"))
         .env("HALLPASS_GATEWAY__UPSTREAM_TOKEN", UPSTREAM_TOKEN);
-    command.envs(settings.iter().map(|(name, value)| (format!("HALLPASS_{name}"), value)));
+    for (name, value) in settings {
+        let name = format!("HALLPASS_{name}");
+        // An empty one takes back what is set above.
+        if value.is_empty() {
+            command.env_remove(name)
+        } else {
+            command.env(name, value)
+        };
+    }
     let server = Server::start(command);
     (home, server)
 }

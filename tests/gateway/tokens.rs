@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::forge::{Forge, ISSUER, claims, encoded};
 use crate::home::STATIC_KEY;
-use crate::stage::{AGENT, Stage, now};
+use crate::stage::{AGENT, ORIGIN, Stage, TOKENS, now};
 use crate::wire::Ask;
 
 struct Attack {
@@ -247,7 +247,6 @@ fn a_good_signature_over_claims_that_are_not_ours() {
         ("exp", json!(true)),
         ("jti", json!("1")),
         ("jti", json!(null)),
-        ("origin", json!("null")),
         ("origin", json!(null)),
         ("policy", json!(null)),
         ("policy", json!([])),
@@ -269,6 +268,23 @@ fn a_good_signature_over_claims_that_are_not_ours() {
     }
     for payload in ["", "{}", "null", "[]", "\"text\"", "{"] {
         attack.assert_refused(payload, &attack.forge.sign_text(payload));
+    }
+}
+
+#[test]
+fn a_token_for_no_origin_lets_no_page_in() {
+    let attack = Attack::new();
+    attack.good();
+    for origin in ["null", "", "*", "https://app.example.com/"] {
+        let mut changed = claims();
+        changed["origin"] = origin.into();
+        let token = attack.forge.sign(&changed);
+        for sent in [origin, "null", ORIGIN] {
+            let ask = Ask::get(&format!("/v1/agents/{AGENT}")).bearer(&token).header("origin", sent);
+            let answer = attack.stage.ask(&ask);
+            assert!(matches!(answer.status, 401 | 403), "{origin:?} from {sent:?}: {answer}");
+            assert!(attack.stage.upstream.requests().is_empty());
+        }
     }
 }
 
@@ -317,7 +333,6 @@ fn a_token_of_a_key_that_is_published_but_does_not_sign_yet() {
 fn a_token_where_no_token_belongs() {
     let stage = Stage::new();
     let (token, path) = (stage.token(), format!("/v1/agents/{AGENT}"));
-    let origin = crate::stage::ORIGIN;
     for ask in [
         Ask::get(&format!("{path}?access_token={token}")),
         Ask::get(&format!("{path}?token={token}")),
@@ -328,7 +343,7 @@ fn a_token_where_no_token_belongs() {
         Ask::new("POST", &format!("{path}/messages"))
             .body("application/x-www-form-urlencoded", format!("access_token={token}")),
     ] {
-        stage.ask(&ask.header("origin", origin)).problem(401, "invalid-token", "token_missing");
+        stage.ask(&ask.header("origin", ORIGIN)).problem(401, "invalid-token", "token_missing");
         stage.upstream.assert_untouched();
     }
 }
@@ -339,7 +354,7 @@ fn the_word_bearer_may_be_written_in_any_case() {
     stage.upstream.answer_json(&json!({}));
     let token = stage.token();
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        let ask = Ask::get(&format!("/v1/agents/{AGENT}")).header("origin", crate::stage::ORIGIN);
+        let ask = Ask::get(&format!("/v1/agents/{AGENT}")).header("origin", ORIGIN);
         stage.ask(&ask.header("authorization", &format!("{scheme} {token}"))).expect(200);
     }
 }
@@ -348,11 +363,12 @@ fn the_word_bearer_may_be_written_in_any_case() {
 fn a_client_token_is_no_api_key() {
     let stage = Stage::new();
     let token = stage.token();
-    let request = json!({"hostname": crate::stage::ORIGIN, "policy": [{"type": "agent", "id": AGENT, "access": ["read_agent"]}]});
+    let request =
+        json!({"hostname": ORIGIN, "policy": [{"type": "agent", "id": AGENT, "access": ["read_agent"]}]});
     for ask in [
-        Ask::post(crate::stage::TOKENS, &request),
-        Ask::get(crate::stage::TOKENS),
-        Ask::new("DELETE", &format!("{}/{token}", crate::stage::TOKENS)),
+        Ask::post(TOKENS, &request),
+        Ask::get(TOKENS),
+        Ask::new("DELETE", &format!("{}/{token}", TOKENS)),
         Ask::new("POST", "/oauth/introspect")
             .body("application/x-www-form-urlencoded", format!("token={token}")),
     ] {
@@ -369,7 +385,7 @@ fn tokens_of_a_revoked_key_are_refused() {
     stage.upstream.answer_json(&json!({}));
     let (id, key) = stage.api_key(&[]);
     let policy = json!([{"type": "agent", "id": AGENT, "access": ["read_agent"]}]);
-    let token = stage.issue(&key, &json!({"hostname": crate::stage::ORIGIN, "policy": policy}));
+    let token = stage.issue(&key, &json!({"hostname": ORIGIN, "policy": policy}));
     let ask = Ask::get(&format!("/v1/agents/{AGENT}")).by(&token);
     stage.ask(&ask).expect(200);
     stage.home.run(&["api-key", "revoke", &id]);

@@ -267,6 +267,12 @@ impl Exchange {
         self.reader.get_mut().write_all(&chunk)
     }
 
+    /// How many such chunks are taken, at most `most`, before the other side takes no more for a while.
+    pub(crate) fn chunks_taken(&mut self, text: &str, most: usize) -> usize {
+        self.reader.get_ref().set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        (0..most).take_while(|_| self.try_chunk(text).is_ok()).count()
+    }
+
     /// Writes as much as the other side takes, says that this was all, and waits for it to close.
     pub(crate) fn write_to_end(mut self, bytes: impl AsRef<[u8]>) {
         // A reader that has seen enough may leave at any time.

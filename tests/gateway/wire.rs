@@ -37,6 +37,12 @@ impl Ask {
         self
     }
 
+    /// To this host instead.
+    pub(crate) fn to_host(mut self, host: &str) -> Self {
+        self.headers[0].1 = host.to_owned();
+        self
+    }
+
     /// With a credential, and without an origin.
     pub(crate) fn bearer(self, credential: &str) -> Self {
         self.header("authorization", &format!("Bearer {credential}"))
@@ -221,7 +227,7 @@ impl Incoming<'_> {
         let data = event.strip_prefix("event: error\ndata: ").unwrap_or_else(|| panic!("no error: {event}"));
         let problem: Value = serde_json::from_str(data).unwrap();
         assert_eq!(self.try_event(), None, "something came after the end");
-        for member in ["type", "title", "detail", "message", "reason"] {
+        for member in ["type", "title", "detail", "message"] {
             assert!(problem[member].as_str().is_some_and(|text| !text.is_empty()), "{member}: {problem}");
         }
         problem
