@@ -18,11 +18,15 @@ use hallpass::config::Config;
 use hallpass::gateway::Proxy;
 use serde_json::Value;
 
+use crate::upstream::Upstream;
 use crate::workspace::{HALLPASS, Outcome, Server, Workspace, outcome_of};
 
 #[path = "cli/workspace.rs"]
 #[expect(dead_code, reason = "shared with the tests of the command line")]
 mod workspace;
+
+#[path = "docs/upstream.rs"]
+mod upstream;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:8284";
 
@@ -227,6 +231,8 @@ fn the_page_of_operations_lists_every_metric() {
     let workspace = Workspace::new();
     let server = workspace.serve(&[]);
     assert_eq!(server.request("GET", "/healthz", "", "").0, 200);
+    // A denial, since reasons are shown once there are any.
+    assert_eq!(server.request("GET", "/forward-auth", "", "").0, 403);
     let (_, exposed) = server.admin_request("GET", "/metrics", &[]);
     let page = read("docs/operations.md");
     let (_, table) = page.split_once("| metric | type | labels | meaning |\n|---|---|---|---|\n").unwrap();
@@ -237,6 +243,51 @@ fn the_page_of_operations_lists_every_metric() {
     let wanted = metrics_of(&exposed);
     let as_table: String = wanted.iter().map(|row| format!("| {} |\n", row.join(" | "))).collect();
     assert_eq!(rows.collect::<Vec<_>>(), wanted, "docs/operations.md must have this table:\n{as_table}");
+}
+
+/// The rows of a page's tables whose header begins so, by their first cell.
+fn first_cells(page: &str, header: &str) -> Vec<String> {
+    let tables = page.split(header).skip(1).map(|rest| rest.lines().skip(2));
+    let rows = tables.flat_map(|lines| lines.take_while(|line| line.starts_with('|')));
+    rows.map(|row| row.split('|').nth(1).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_page_of_the_gateway_lists_every_reason() {
+    let cells = first_cells(&read("docs/gateway.md"), "| reason |").concat();
+    let listed: BTreeSet<_> = cells.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(listed.len() > 30, "{listed:?}");
+    // In the sources, whatever is written as reasons are is one, but for what tests say.
+    let gateway = fs::read_dir(root().join("src/gateway")).unwrap().map(|entry| entry.unwrap().path());
+    let files = gateway.filter(|path| path.is_file()).chain([root().join("src/access/denial.rs")]);
+    let mut sources: String = files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .fold(read("src/gateway.rs"), |all, text| all + text.split("#[cfg(test)]").next().unwrap());
+    let is_reason = |text: &&str| {
+        text.contains('_')
+            && text.split('_').all(|word| !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase()))
+    };
+    let written: BTreeSet<_> =
+        sources.split('"').skip(1).step_by(2).filter(is_reason).map(str::to_owned).collect();
+    assert!(written.len() > 15, "{written:?}");
+    let missing: Vec<_> = written.difference(&listed).collect();
+    assert!(missing.is_empty(), "docs/gateway.md doesn't explain {missing:?}");
+    sources.push_str(&read("src/web/kind.rs"));
+    let unknown: Vec<_> =
+        listed.iter().filter(|reason| !sources.contains(&format!("\"{reason}\""))).collect();
+    assert!(unknown.is_empty(), "docs/gateway.md explains what there isn't: {unknown:?}");
+}
+
+#[test]
+fn the_gateways_settings_are_right_as_they_are_shown() {
+    let blocks = blocks(&read("docs/gateway.md"), "toml");
+    assert_eq!(blocks.len(), 2);
+    let workspace = Workspace::new();
+    workspace.write("secret", "s3cret");
+    for block in blocks {
+        workspace.write("hallpass.toml", &block.replace("/run/secrets/letta-password", "secret"));
+        workspace.ok(&["config", "check"]);
+    }
 }
 
 /// What a link to one of a page's headings says after its `#`.
@@ -370,7 +421,7 @@ fn url_of(server: &Server) -> String {
 /// A server, and an API key made as the README says.
 fn begin_as_written(workspace: &Workspace) -> (Server, String) {
     let page = read("README.md");
-    let [serve, _docker, variables, _curl] = blocks(&page, "sh").try_into().unwrap();
+    let [serve, _docker, variables, ..] = <[String; 6]>::try_from(blocks(&page, "sh")).unwrap();
     assert_eq!(serve, "cargo run --release -- serve\n");
     let server = workspace.serve(&[]);
 
@@ -388,14 +439,46 @@ fn the_readmes_commands_lead_to_a_token() {
     let workspace = Workspace::new();
     let page = read("README.md");
     let (server, key) = begin_as_written(&workspace);
-    let curl = blocks(&page, "sh").pop().unwrap();
+    let curl = &blocks(&page, "sh")[3];
     let variables = [("LETTA_API_KEY", key.as_str()), ("LETTA_BASE_URL", &url_of(&server))];
-    let answer = run_as_written(&workspace, &curl, &variables).expect_ok();
+    let answer = run_as_written(&workspace, curl, &variables).expect_ok();
     let packed = |text: &str| text.split_whitespace().collect::<String>();
     assert!(is_as_shown(&packed(&answer), &packed(&block(&page, "json"))), "{answer}");
 
     let answer: Value = serde_json::from_str(&answer).unwrap();
     workspace.run(&["token", "verify", answer["token"].as_str().unwrap()]).expect_code(0);
+}
+
+/// An agent as Letta names it.
+const AGENT: &str = "agent-1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb";
+
+/// The server with the gateway before a stand-in, set up as the README says.
+fn gateway_as_written(workspace: &Workspace, upstream: &Upstream) -> Server {
+    let settings = &blocks(&read("README.md"), "sh")[4];
+    let settings = settings.strip_suffix("cargo run --release -- serve\n").unwrap();
+    let script = format!("{settings}\nenv | grep ^HALLPASS_");
+    let set = run_as_written(workspace, &script, &[("LETTA_SERVER_PASSWORD", "s3cret")]).expect_ok();
+    let mut variables: Vec<_> = set.lines().map(|line| line.split_once('=').unwrap()).collect();
+    let url = variables.iter_mut().find(|(name, _)| *name == "HALLPASS_GATEWAY__UPSTREAM").unwrap();
+    assert_eq!(url.1, "http://127.0.0.1:8283");
+    url.1 = &upstream.url;
+    workspace.serve(&variables)
+}
+
+#[test]
+fn the_readmes_commands_lead_to_an_answer_of_the_agent() {
+    let (workspace, upstream) = (Workspace::new(), Upstream::start());
+    let server = gateway_as_written(&workspace, &upstream);
+    let curl = &blocks(&read("README.md"), "sh")[5];
+    let variables = [("AGENT", AGENT), ("LETTA_BASE_URL", &url_of(&server))];
+    let answer = run_as_written(&workspace, curl, &variables).expect_ok();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["messages"][0]["content"], "Hi!");
+    let seen = upstream.seen();
+    let [request] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!(request.path, format!("/v1/agents/{AGENT}/messages"));
+    assert_eq!(request.authorization, "Bearer s3cret");
+    assert_eq!(request.body["messages"][0]["content"], "Hello!");
 }
 
 #[test]
@@ -470,6 +553,56 @@ mod samples {
         let variables = [("LETTA_API_KEY", key.as_str()), ("LETTA_BASE_URL", &url)];
         assert_made_and_deleted(&workspace, python(&workspace, &block(&page, "python"), &[], &variables));
         assert_made_and_deleted(&workspace, node(&workspace, &block(&page, "ts"), &[], &variables));
+    }
+
+    #[test]
+    #[ignore = "needs the packages that tests/e2e/run installs"]
+    fn the_gateways_samples_talk_with_the_agent() {
+        let (workspace, upstream) = (Workspace::new(), Upstream::start());
+        let server = gateway_as_written(&workspace, &upstream);
+        let (url, page) = (url_of(&server), read("docs/gateway.md"));
+        let key = workspace.api_key("default").1;
+        server.wait_for(&key);
+
+        let in_python =
+            block(&page, "python").replace("https://agents.example.com", &url).replace("sk-hp-…", &key);
+        let call = "import sys\nprint(token_for(sys.argv[1])['token'])\n";
+        let made = python(&workspace, &format!("{in_python}\n{call}"), &[AGENT], &[]).expect_ok();
+
+        // As a browser: it says where the page is, and asks the backend.
+        const BROWSER: &str = r#"
+            const [, , token, agent] = process.argv;
+            const { fetch: plain } = globalThis;
+            globalThis.fetch = (url, options) => {
+              if (url === "/api/agent-token") return Promise.resolve(Response.json({ token }));
+              const headers = new Headers(options.headers);
+              headers.set("origin", "https://app.example.com");
+              return plain(url, { ...options, headers });
+            };
+        "#;
+        let calls = [
+            ("ts", "await talk(agent, 'Hello!', console.log);", "Hi!\nHi!\n"),
+            (
+                "js",
+                "for await (const event of stream(token, agent, 'Hello!')) console.log(event.content);",
+                "Hi!\n",
+            ),
+        ];
+        for (language, call, shown) in calls {
+            let sample = block(&page, language).replace("https://agents.example.com", &url);
+            let script = format!("{sample}\n{BROWSER}\n{call}\n");
+            let printed = node(&workspace, &script, &[made.trim_end(), AGENT], &[]).expect_ok();
+            assert_eq!(printed, shown, "{language}");
+        }
+        let refused = format!(
+            "{}\n{BROWSER}\nawait stream('x.y.z', agent, 'Hello!').next().catch(({{ reason }}) => console.log(reason));\n",
+            block(&page, "js").replace("https://agents.example.com", &url)
+        );
+        assert_eq!(node(&workspace, &refused, &["", AGENT], &[]).expect_ok(), "invalid_token\n");
+        let seen = upstream.seen();
+        let ends = seen.iter().map(|request| request.path.rsplit('/').next().unwrap()).collect::<Vec<_>>();
+        assert_eq!(ends, ["messages", "stream", "stream"]);
+        assert!(seen.iter().all(|request| request.authorization == "Bearer s3cret"), "{seen:?}");
     }
 
     #[test]

@@ -143,7 +143,7 @@ fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decisi
         RequestBody::Read(Some(body)) => body,
     };
     match route.body.rewrite(body) {
-        Ok(body) => Ok(UpstreamBody::Json(body.to_string().into_bytes())),
+        Ok(body) => Ok(UpstreamBody::Json(serde_json::to_vec(&body).expect("a value is always JSON"))),
         Err(BodyRefusal::Malformed(problem)) => Err(Denial::BodyNotValid(problem).into()),
         Err(BodyRefusal::Field { field, rule }) => Err(Denial::FieldNotAllowed { field, rule }.into()),
     }

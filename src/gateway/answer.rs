@@ -167,13 +167,17 @@ impl Gateway {
     /// What is said of a status 4xx. The agent server's texts name its users and quote the provider of its
     /// language model; only what it says of the request's own form passes.
     async fn client_error(&self, status: StatusCode, body: Incoming) -> Result<Vec<u8>, Problem> {
+        #[derive(serde::Deserialize)]
+        struct Given {
+            detail: Value,
+        }
         let text = format!("the agent server answered {}", status.as_u16());
         let mut answer = json!({"detail": text, "message": text});
         if status == StatusCode::UNPROCESSABLE_ENTITY
             && let Ok(whole) = self.buffers.read(body, MOST_REFUSAL_BYTES, self.settings.idle_timeout).await
-            && let Ok(mut given) = serde_json::from_slice::<Value>(&whole.bytes)
+            && let Ok(Given { detail }) = serde_json::from_slice(&whole.bytes)
         {
-            answer["detail"] = given["detail"].take();
+            answer["detail"] = detail;
         }
         serde_json::to_vec(&answer).map_err(Problem::internal)
     }

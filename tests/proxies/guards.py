@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from pages import fill_in, samples
-from proxies import HOST, Program, free_port
+from proxies import Program, free_port
 
 PAGE = samples("verify.md")
 BIN = Path(sys.executable).parent
@@ -59,20 +59,22 @@ if __name__ == "__main__":
 """
 
 
+def debian(program):
+    """Where Debian puts servers isn't in everybody's path."""
+    return shutil.which(program) or f"/usr/sbin/{program}"
+
+
 def envoy_command(config):
-    return [
-        BIN / "envoy", "--config-path", config, "--concurrency", "1", "--log-level", "warning",
-        "--disable-hot-restart",
-    ]
+    return [BIN / "envoy", "--config-path", config, "--concurrency", "1", "--log-level", "warning", "--disable-hot-restart"]
 
 
 def nginx_command(directory):
-    return [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"]
+    return [debian("nginx"), "-p", directory, "-e", "stderr", "-c", directory / "nginx.conf"]
 
 
 def haproxy_command(config):
     # In the foreground and in one process.
-    return [shutil.which("haproxy", path="/usr/sbin:/usr/bin"), "-db", "-f", config]
+    return [debian("haproxy"), "-db", "-f", config]
 
 
 class Guard:
@@ -87,18 +89,24 @@ class Guard:
 
     def start(self, directory, hallpass, upstream, api_key):
         self.directory = directory
-        self.ports = {"proxy": free_port(), "upstream": upstream, "hallpass": hallpass}
-        return Program(self.prepare(), self.ports["proxy"], directory, HALLPASS_API_KEY=api_key)
+        self._ports = {"proxy": free_port(), "keys": free_port(), "upstream": upstream, "hallpass": hallpass}
+        return Program(self.prepare(), self._ports["proxy"], directory, HALLPASS_API_KEY=api_key)
+
+    def prepare(self):
+        """Writes what the sample needs, and returns the command that runs it."""
+        raise NotImplementedError
+
+    def fill_in(self, text, *ports, paths=None):
+        return fill_in(text, {port: self._ports[port] for port in ports}, paths or {})
 
     def write(self, name, text):
         path = self.directory / name
         path.write_text(text)
         return path
 
-    def sample(self, name, *ports, **paths):
+    def sample(self, name, *ports, paths=None, before=""):
         """Writes a block of the page as the file that it is, with the addresses of this test."""
-        text = fill_in(PAGE[name], {port: self.ports[port] for port in ports}, paths.get("paths", {}))
-        return self.write(name, text)
+        return self.write(name, before + self.fill_in(PAGE[name], *ports, paths=paths))
 
 
 class Envoy(Guard):
@@ -112,21 +120,12 @@ class Haproxy(Guard):
     algorithms = ("ES256",)
 
     def prepare(self):
-        self.keys = self.directory / "keys"
-        self.keys.mkdir()
-        self.export = self.sample("export-keys.py", "hallpass")
-        assert self.run_export() == "changed"
-        assert self.run_export() == "same"
-        sample = fill_in(
-            PAGE["haproxy.cfg"], {name: self.ports[name] for name in ("proxy", "upstream")},
-            {"/etc/haproxy/hallpass": self.keys},
-        )
-        return haproxy_command(self.write("haproxy.cfg", HAPROXY + sample))
-
-    def run_export(self):
-        return subprocess.run(
-            [sys.executable, "-W", "error", self.export, self.keys], check=True, capture_output=True, text=True, timeout=30
-        ).stdout.strip()
+        keys = self.directory / "keys"
+        keys.mkdir()
+        export = self.sample("export-keys.py", "hallpass")
+        subprocess.run([sys.executable, "-W", "error", export, keys], check=True, timeout=30)
+        paths = {"/etc/haproxy/hallpass": keys}
+        return haproxy_command(self.sample("haproxy.cfg", "proxy", "upstream", paths=paths, before=HAPROXY))
 
 
 class Nginx(Guard):
@@ -134,10 +133,11 @@ class Nginx(Guard):
     function = "hallpass.verify"
 
     def prepare(self):
-        self.ports["keys"] = free_port()
         script = self.sample("hallpass.js", "keys", "hallpass")
-        paths = {"/etc/nginx/hallpass.js": script, "/var/cache/nginx/hallpass": self.directory / "cache"}
-        paths["hallpass.verify"] = self.function
+        paths = {
+            "/etc/nginx/hallpass.js": script, "/var/cache/nginx/hallpass": self.directory / "cache",
+            "hallpass.verify": self.function,
+        }
         self.sample("agents.conf", "proxy", "keys", "upstream", "hallpass", paths=paths)
         self.write("nginx.conf", NGINX.format(user=NGINX_USER))
         return nginx_command(self.directory)
@@ -154,23 +154,22 @@ class InCode(Guard):
 
     algorithms = ("EdDSA", "ES256")
 
-    def of_algorithm(self, text):
+    def program(self, name, after=""):
+        text = self.fill_in(PAGE[name] + after, "proxy", "hallpass")
         assert text.count('"EdDSA"') == 1
-        return text.replace("EdDSA", self.algorithm)
+        return self.write(name, text.replace("EdDSA", self.algorithm))
 
 
 class Node(InCode):
     def prepare(self):
+        # Beside the environment of Python.
         (self.directory / "node_modules").symlink_to(BIN.parent.parent / "node_modules")
-        text = fill_in(PAGE["guard.mjs"], {name: self.ports[name] for name in ("proxy", "hallpass")}, {})
-        return ["node", self.write("guard.mjs", self.of_algorithm(text))]
+        return ["node", self.program("guard.mjs")]
 
 
 class Python(InCode):
     def prepare(self):
-        ports = {name: self.ports[name] for name in ("proxy", "hallpass")}
-        text = fill_in(PAGE["guard.py"] + WSGI, ports, {})
-        return [sys.executable, "-W", "error", self.write("guard.py", self.of_algorithm(text))]
+        return [sys.executable, "-W", "error", self.program("guard.py", after=WSGI)]
 
 
 KINDS = {

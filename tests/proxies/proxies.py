@@ -4,8 +4,8 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -74,38 +74,55 @@ class Received:
         return [value for key, value in self.header if plain(key) == plain(name)]
 
 
-class Upstream:
+class Listener(ThreadingHTTPServer):
+    """A server of the test's own, at a free port, until it is stopped."""
+
+    daemon_threads = True
+
+    def __init__(self, handler):
+        super().__init__((HOST, 0), handler)
+        self.port = self.server_port
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def handle_error(self, request, client_address):
+        # Proxies drop connections that they keep.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+    def stop(self):
+        self.shutdown()
+        self.server_close()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # An answer is sent in one piece: in two, the second would wait for the first to be acknowledged.
+    wbufsize = -1
+
+    def answer(self, status, body, **header):
+        self.send_response(status)
+        for name, value in header.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Upstream(Listener):
     """Stands where the protected server would, answers everything and remembers it."""
 
     def __init__(self):
         self.received = received = []
-        lock = threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # An answer is sent in one piece: in two, the second would wait for the first to be acknowledged.
-            wbufsize = -1
-
-            def answer(self):
+        class Remembering(Handler):
+            def handle_any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                with lock:
-                    received.append(Received(self.command, self.path, self.headers.items(), body))
-                answer = b'{"of":"upstream"}'
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                received.append(Received(self.command, self.path, self.headers.items(), body))
+                self.answer(200, b'{"of":"upstream"}', Content_Type="application/json")
 
-            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = handle_any
 
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer((HOST, 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Remembering)

@@ -8,10 +8,8 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from claims import claims, header
 from hallpass import TOKENS
+from proxies import Handler, Listener
 
 ISSUER = "https://tokens.example.com"
 ORIGIN = "https://app.example.com"
@@ -70,36 +69,23 @@ class Key:
         )
 
 
-class KeySet:
-    """Publishes a fixed key set, as Hallpass does."""
+class KeySet(Listener):
+    """Publishes a fixed key set, as Hallpass does, and counts how often it was asked."""
 
     def __init__(self, keys):
-        body = json.dumps({"keys": keys}).encode()
+        self.asked = 0
+        key_set, body = self, json.dumps({"keys": keys}).encode()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            # An answer is sent in one piece: in two, the second would wait for the first to be acknowledged.
-            wbufsize = -1
-
+        class Publishing(Handler):
             def do_GET(self):
+                key_set.asked += 1
                 found = self.path == "/.well-known/jwks.json"
-                self.send_response(200 if found else 404)
-                self.send_header("Content-Type", "application/jwk-set+json")
-                self.send_header("Cache-Control", "public, max-age=300")
-                self.send_header("Content-Length", str(len(body) if found else 0))
-                self.end_headers()
-                self.wfile.write(body if found else b"")
+                self.answer(
+                    200 if found else 404, body if found else b"",
+                    Content_Type="application/jwk-set+json", Cache_Control="public, max-age=300",
+                )
 
-            def log_message(self, *_):
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Publishing)
 
 
 def _encode(part):

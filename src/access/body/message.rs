@@ -3,6 +3,7 @@
 //! nothing that makes the agent server fetch or call an address.
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{BodyRefusal, shown};
 use crate::token::quote;
@@ -110,7 +111,12 @@ fn rewrite_message(message: Value, at: &str) -> Result<Value, BodyRefusal> {
     let mut passed = user_message(content);
     for name in ["otid", "name"] {
         if let Some(value) = given(&mut sent, name) {
-            passed.insert(name.to_owned(), text(Some(value), &format!("{at}.{name}"))?.into());
+            let value = text(Some(value), &format!("{at}.{name}"))?;
+            // The agent server finds a run in the background by it, whosever that is: only what nobody
+            // guesses is taken, which is what the SDKs send.
+            if name != "otid" || Uuid::parse_str(&value).is_ok() {
+                passed.insert(name.to_owned(), value.into());
+            }
         }
     }
     Ok(Value::Object(passed))

@@ -38,7 +38,7 @@ describe("a client token", () => {
   });
 
   it("lists messages without the prompt", async () => {
-    const messages = await collect(client.agents.messages.list(agent));
+    const messages = await collect(client.agents.messages.list(agent, { order: "asc" }));
     assert.ok(kinds(messages).includes("user_message"));
     assert.ok(!kinds(messages).includes("system_message"));
   });
@@ -53,8 +53,8 @@ describe("a client token", () => {
     const conversation = await client.conversations.create({ agent_id: agent, summary: "from Node" });
     const events = await collect(await client.conversations.messages.create(conversation.id, say("hello")));
     assert.ok(kinds(events).includes("assistant_message"));
-    const messages = await collect(client.conversations.messages.list(conversation.id));
-    assert.deepEqual(kinds(messages).sort(), ["assistant_message", "user_message"]);
+    const messages = await collect(client.conversations.messages.list(conversation.id, { order: "asc" }));
+    assert.deepEqual(kinds(messages), ["user_message", "assistant_message"]);
   });
 
   it("does not reach another agent, and says why", async () => {

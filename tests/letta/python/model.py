@@ -2,7 +2,7 @@
 
 The last user message says what it answers, so that a test steers it through Letta:
 
-    [slow 300]        waits so many milliseconds before each word
+    [slow 300]        takes so many milliseconds for each word
     [words 20]        answers with so many words
     [call NAME {…}]   calls that tool each time it is asked, with these arguments
     [error 429]       fails with that status, and a text that nobody but the operator should see
@@ -10,6 +10,7 @@ The last user message says what it answers, so that a test steers it through Let
 and otherwise it repeats what was said.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -30,12 +31,9 @@ FAILURE = "incorrect key provided: provider-key-8e44"
 class Model:
     def __init__(self):
         self.prompts = []
-        model = self
-
-        class Handler(_Handler):
-            prompts = model.prompts
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._answered = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *connection: _Handler(self, *connection))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -46,6 +44,19 @@ class Model:
     def stop(self):
         self._server.shutdown()
         self._server.server_close()
+
+    def is_idle(self):
+        return self._answered == len(self.prompts)
+
+    @contextlib.contextmanager
+    def answering(self, prompt):
+        with self._lock:
+            self.prompts.append(prompt)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answered += 1
 
     def prompts_with(self, text):
         """The prompts whose last user message holds a text."""
@@ -61,7 +72,7 @@ def last_said(prompt):
 
 
 def answer(prompt):
-    """What is said, the tool call if one is wanted, and the pause before each word in seconds."""
+    """What is said, the tool call if one is wanted, and the seconds that each word takes: models take their time."""
     said = last_said(prompt)
     call = re.search(r"\[call (\w+) (\{.*\})\]", said)
     words = re.search(r"\[words (\d+)\]", said)
@@ -82,6 +93,10 @@ def vector(text):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
+    def __init__(self, model, *connection):
+        self._model = model
+        super().__init__(*connection)
+
     def log_message(self, *_arguments):
         pass
 
@@ -93,7 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path.endswith("/embeddings"):
             return self._embed(body)
-        self.prompts.append(body)
+        with self._model.answering(body):
+            return self._complete(body)
+
+    def _complete(self, body):
         if failing := re.search(r"\[error (\d+)\]", last_said(body)):
             return self._send({"error": {"message": FAILURE, "type": "error", "code": "x"}}, int(failing[1]))
         text, call, pause = answer(body)
@@ -102,6 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         if body.get("stream"):
             return self._stream(body, text, call, pause)
+        time.sleep(pause * len(text.split()))
         message = {"role": "assistant", "content": None if call else text} | ({"tool_calls": [call]} if call else {})
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
         return self._send(self._head(body, "chat.completion") | {"choices": [choice], "usage": USAGE})
@@ -131,7 +150,6 @@ class _Handler(BaseHTTPRequestHandler):
                 event({"tool_calls": [{"index": 0, **call}]}, "tool_calls")
             else:
                 for word in re.findall(r"\S+\s*", text):
-                    # What the test asked for: a model takes its time.
                     time.sleep(pause)
                     event({"content": word})
                 event({}, "stop")

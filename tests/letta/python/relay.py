@@ -1,4 +1,4 @@
-"""Stands between the gateway and Letta, passes every byte on and keeps each request: what comes here left the gateway."""
+"""Stands between the gateway and Letta, passes every byte on and keeps each request: these have left the gateway."""
 
 import socket
 import threading

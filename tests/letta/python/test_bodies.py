@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from conftest import MAX_STEPS
-from gateway import PROMPT, ok, refused, say
+from gateway import PROMPT, ok, quiet, refused, say
 from upstream import PASSWORD
 
 PASSED = {
@@ -62,6 +62,9 @@ def message(**changes):
     return {"role": "user", "content": "refused 1f9b"} | changes
 
 
+RETURN = {"type": "tool", "tool_call_id": "x", "status": "success", "tool_return": "x"}
+
+
 def image(source):
     return message(content=[{"type": "text", "text": "refused 1f9b"}, {"type": "image", "source": source}])
 
@@ -74,7 +77,7 @@ def image(source):
     {"content": "refused 1f9b"},
     {"approve": True, "approval_request_id": "message-x"},
     {"type": "approval", "approvals": [{"type": "approval", "tool_call_id": "x", "approve": True}]},
-    {"type": "tool_return", "tool_returns": [{"type": "tool", "tool_call_id": "x", "status": "success", "tool_return": "x"}]},
+    {"type": "tool_return", "tool_returns": [RETURN]},
     message(type="approval", approve=True),
     image({"type": "url", "url": "http://127.0.0.1:9/photo.png"}),
     image({"type": "url", "url": "https://example.com/photo.png"}),
@@ -125,7 +128,8 @@ def test_a_body_that_can_be_read_in_two_ways_is_refused(http, a, relay, body):
 
 
 def test_cancelling_names_no_runs_of_others(http, a, b, key):
-    other = ok(key.post(f"{b.path}/messages/async", json=say("[slow 200] [words 200]")))["id"]
+    quiet(key, a)
+    other = ok(key.post(f"{b.path}/messages/async", json=say("[slow 100] [words 100]")))["id"]
     try:
         answer = http.post(f"{a.path}/messages/cancel", json={"run_ids": [other]})
         assert answer.status_code == 409, answer.text
@@ -135,14 +139,17 @@ def test_cancelling_names_no_runs_of_others(http, a, b, key):
 
 
 @pytest.mark.parametrize("way", SENDING)
-def test_no_request_is_tied_to_anothers_by_an_id_that_it_chose(http, a, relay, way):
+@pytest.mark.parametrize(("otid", "passes"), [
+    ("1", False), ("message-1", False), ("95a0deee3cd5e09e", False), ("", False), ("0|1", False),
+    ("2f1c7b9e-4a0d-4c59-9a3e-7d1f0b6c8e52", True),
+])
+def test_no_request_is_tied_to_another_by_an_id_that_can_be_guessed(http, a, relay, way, otid, passes):
     # With Redis, Letta's server takes a request in the background whose `otid`s it has seen for the same request, and
-    # answers with that run, whoever's it is. What can't be guessed is harmless.
+    # answers with that run, whoever's it is.
     mark = relay.mark()
-    chosen = message(content="x", otid="1")
-    send(http, a, way, {"messages": [chosen], "background": True, "streaming": True})
+    send(http, a, way, {"messages": [message(content="x", otid=otid)], "background": True, "streaming": True})
     passed = json.loads(only_post(relay, mark).body)
-    assert not (passed.get("background") and passed["messages"][0].get("otid")), passed
+    assert [each.get("otid") for each in passed["messages"]] == [otid if passes else None]
 
 
 HEADERS = [
@@ -151,7 +158,8 @@ HEADERS = [
     ("X-Billing-Plan-Type", "enterprise"), ("X-Experimental-Message-Async", "true"), ("X-Letta-Source", "x"),
     ("X-Agent-Id", "x"), ("X-Run-Id", "x"), ("X-Project-Id", "x"), ("X-Project", "x"), ("Cookie", "session=x"),
     ("X-Forwarded-For", "203.0.113.1"), ("X-Forwarded-Host", "evil.example"), ("Forwarded", "for=203.0.113.1"),
-    ("Referer", "https://app.example.com/"), ("Proxy-Authorization", "Basic eDp4"), ("X-Http-Method-Override", "DELETE"),
+    ("Referer", "https://app.example.com/"), ("Proxy-Authorization", "Basic eDp4"),
+    ("X-Http-Method-Override", "DELETE"),
     ("Connection", "authorization, keep-alive"), ("X-Stainless-Lang", "js"),
 ]
 
@@ -164,4 +172,14 @@ def test_no_header_of_a_page_passes_but_what_the_server_needs(http, a, relay):
     allowed = {"host", "authorization", "accept", "accept-encoding", "user-agent", "traceparent"}
     left = {name for name, _ in seen.headers if not name.startswith("x-stainless-")} - allowed
     assert left == set()
-    assert len(seen.header("x-stainless-package-version")) == 1
+
+
+@pytest.mark.parametrize("versions", [[], [""], ["x"], ["1.12.1", ""], ["", "1.12.1"], ["1.12.1", "x"]])
+def test_the_server_never_takes_a_page_for_an_old_sdk(http, a, relay, versions):
+    # In the form for old ones its answers hold secrets.
+    mark = relay.mark()
+    headers = [("user-agent", "Mozilla/5.0"), *(("x-stainless-package-version", version) for version in versions)]
+    assert http.get(a.path, headers=headers).status_code == 200
+    (seen,) = relay.since(mark)
+    (version,) = seen.header("x-stainless-package-version")
+    assert version[:1].isdigit()

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from gateway import refused, unknown
+from hallpass import wait_until
 
 # All that a client token may ever do; everything else that the server offers must be refused.
 OPEN = {
@@ -61,8 +62,13 @@ def state(admin, *agents):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_changes(admin, a, b):
-    before = state(admin, a, b)
+def nothing_changes(admin, model, a, b):
+    # What other tests began may still go on, even if it was cancelled.
+    wait_until(model.is_idle, "an end of all answers", deadline=30)
+    seen = [None, state(admin, a, b)]
+    while seen[-2] != (before := seen[-1]):
+        assert len(seen) < 50, "there is no end of changes"
+        seen.append(state(admin, a, b))
     yield
     after = state(admin, a, b)
     assert {name for name in before if before[name] != after[name]} == set()

@@ -86,7 +86,8 @@ def test_the_sdk_sees_why_its_stream_ended(server, key, a):
 def test_another_tokens_streams_go_on(server, key, a, b):
     policy = [{"type": "agent", "id": b.id, "access": ["write_messages"]}]
     with page(server, issue(server, b, policy=policy)) as http:
-        with http.stream("POST", f"{b.path}/messages/stream", json=say("[slow 100] [words 15]", stream_tokens=True)) as answer:
+        body = say("[slow 100] [words 15]", stream_tokens=True)
+        with http.stream("POST", f"{b.path}/messages/stream", json=body) as answer:
             seen = events(answer)
             assert any(map(is_word, seen))
             assert key.delete(f"{TOKENS}/{issue(server, a)}").status_code == 204

