@@ -23,7 +23,8 @@ class Stream(asyncio.Protocol):
         self.number = None  # as the upstream counts streams
         self.delays = []  # (when sent, how long it took) of each event, in ns
         self.frames = self.merged = self.split = 0
-        self.reason, self.whole, self.ended_at = None, False, None
+        self.error = {}  # the problem that ended it, if one did
+        self.whole, self.ended_at = False, None
 
     @staticmethod
     def _request(what, token):
@@ -92,7 +93,7 @@ class Stream(asyncio.Protocol):
             name = value if field == b"event" else name
             data = value if field == b"data" else data
         if name == b"error":
-            self.reason = json.loads(data).get("reason")
+            self.error = json.loads(data)
         elif data != b"[DONE]":
             content = json.loads(data)
             self.number = content["stream"]
@@ -107,7 +108,7 @@ class Stream(asyncio.Protocol):
         if self.ended_at is None:
             self.ended_at = now
             self.ended.set_result(None)
-            self._fail("it ended before its first event")
+            self._fail(f"it ended before its first event, by {self.error}")
             self.transport.close()
 
     def _fail(self, why):

@@ -99,6 +99,7 @@ pub struct App {
     /// When an unknown key last made the server look for it.
     looked_for_key: tokio::sync::Mutex<Option<Instant>>,
     signing_pages: Arc<Semaphore>,
+    /// By API key, of which there are few: nothing is forgotten.
     lists: Limiter<ApiKeyId>,
 }
 
@@ -127,7 +128,7 @@ impl App {
             store,
             settings,
             requests: Requests::default(),
-            denials: Labelled::default(),
+            denials: Labelled::with(&[]),
             issued: Counter::default(),
             revoked_here: Counter::default(),
             backlog: Backlog::default(),

@@ -4,12 +4,14 @@
 //!
 //! - [`clock`]: time as a value.
 //! - [`metrics`]: counters and distributions, and the text in which Prometheus reads them.
+//! - [`limits`]: how often each of many may do something in a minute.
 //! - [`units`]: durations and sizes as people write them.
 //! - [`token`]: what a token says, and what a request for one may say; pure.
 //! - [`keys`]: signing keys and their encryption at rest, the master key, API keys.
 //! - [`store`]: where records live: the seam, the group-commit writer, SQLite.
 //! - [`app`]: what can be done with tokens and keys; shared by HTTP and the command line.
 //! - [`api`]: the HTTP interface.
+//! - [`gateway`]: what stands in front of an agent server.
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
 //! - [`server`]: accepting connections, the server's own duties, stopping.

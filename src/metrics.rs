@@ -3,12 +3,14 @@
 //! elsewhere.
 
 mod exposition;
+mod labelled;
 mod requests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use self::exposition::{Exposition, Format, Samples};
+pub use self::labelled::Labelled;
 pub use self::requests::Requests;
 
 /// How often something has happened.
@@ -144,22 +146,5 @@ mod tests {
     #[test]
     fn limits_rise() {
         assert!(SECONDS.limits.is_sorted_by(|one, next| one < next));
-    }
-}
-
-/// Stand-in.
-#[derive(Default)]
-pub struct Labelled(std::sync::Mutex<std::collections::BTreeMap<&'static str, u64>>);
-impl Labelled {
-    pub fn note(&self, label: &'static str) {
-        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(label).or_default() += 1;
-    }
-    pub fn read(&self) -> Vec<(&'static str, u64)> {
-        self.0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .iter()
-            .map(|(a, b)| (*a, *b))
-            .collect()
     }
 }

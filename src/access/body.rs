@@ -45,7 +45,7 @@ impl BodyRule {
     /// # Errors
     ///
     /// The first mistake in it. What the client wrote is repeated cut and masked.
-    pub(super) fn rewrite(&self, body: Value) -> Result<Value, BodyRefusal> {
+    pub fn rewrite(&self, body: Value) -> Result<Value, BodyRefusal> {
         match self {
             BodyRule::Nothing => Ok(Value::Null),
             BodyRule::AsSent => Ok(body),

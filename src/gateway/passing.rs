@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
-use super::sse::{Splitter, data_of, error_event};
+use super::sse::{EventSplitter, data_of, error_event};
 use super::streams::Place;
 use crate::access::AnswerRule;
 
@@ -103,13 +103,16 @@ impl Body for Bytewise {
     }
 }
 
+/// An event is too long, or not of the form in which it could be checked.
+struct Unreadable;
+
 /// A stream of events, each passed on when it is whole. It ends well whatever happens: what can't go on
 /// is told by a last event, and half an event is never sent.
 pub(super) struct Events {
     upstream: Incoming,
     place: Place,
     rule: AnswerRule,
-    splitter: Splitter,
+    splitter: EventSplitter,
     patience: Patience,
     endings: Endings,
     ended: bool,
@@ -123,29 +126,25 @@ impl Events {
         patience: Patience,
         endings: Endings,
     ) -> Self {
-        let splitter = Splitter::new(MOST_EVENT_BYTES);
+        let splitter = EventSplitter::new(MOST_EVENT_BYTES);
         Self { upstream, place, rule, splitter, patience, endings, ended: false }
     }
 
-    /// The next event that is whole and may be seen.
-    fn next(&mut self) -> Option<Bytes> {
-        while let Some(event) = self.splitter.next() {
-            if self.rule == AnswerRule::AsIs {
-                return Some(event);
-            }
+    /// The next event that is whole and may be seen. An error, if one can't be read.
+    fn next(&mut self) -> Result<Option<Bytes>, Unreadable> {
+        while let Some(event) = self.splitter.next_event().map_err(|_| Unreadable)? {
             let data = data_of(&event);
-            match self.rule.hides(&data) {
-                // A comment or a field without data.
-                _ if data.is_empty() => return Some(event),
-                Some(true) => {}
-                Some(false) => return Some(event),
-                None => {
-                    self.ended = true;
-                    return Some(error_event(&self.endings.unreadable));
-                }
+            // A comment, or a field without data, hides nothing.
+            let hides = if self.rule == AnswerRule::AsIs || data.is_empty() {
+                false
+            } else {
+                self.rule.hides(&data).ok_or(Unreadable)?
+            };
+            if !hides {
+                return Ok(Some(event));
             }
         }
-        None
+        Ok(None)
     }
 
     fn end(&mut self, problem: &str) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
@@ -171,17 +170,19 @@ impl Body for Events {
             return this.end(&problem);
         }
         loop {
-            if let Some(event) = this.next() {
-                return Poll::Ready(Some(Ok(Frame::data(event))));
+            match this.next() {
+                Ok(Some(event)) => return Poll::Ready(Some(Ok(Frame::data(event)))),
+                Ok(None) => {}
+                Err(Unreadable) => {
+                    let problem = std::mem::take(&mut this.endings.unreadable);
+                    return this.end(&problem);
+                }
             }
             match Pin::new(&mut this.upstream).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.patience.came();
-                    if let Ok(data) = frame.into_data()
-                        && this.splitter.push(data).is_err()
-                    {
-                        let problem = std::mem::take(&mut this.endings.unreadable);
-                        return this.end(&problem);
+                    if let Ok(data) = frame.into_data() {
+                        this.splitter.push(data);
                     }
                 }
                 // Half an event at the end is none (WHATWG HTML, section 9.2.6).

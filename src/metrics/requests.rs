@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Counter, Distribution, Histogram, SECONDS};
 
-/// More than a server has. Each is remembered by its template when it is first asked for.
-const MOST_ROUTES: usize = 32;
+/// More than a server has without rows of its owner's making. Each is remembered by its template when it is first asked for.
+const MOST_ROUTES: usize = 64;
 
 /// Routes past those that are remembered, and methods other than these.
 const OTHER: &str = "other";

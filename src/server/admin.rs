@@ -107,7 +107,7 @@ fn expose_vitals(text: &mut Exposition, vitals: &Vitals) {
 fn expose_gateway(text: &mut Exposition, app: &App, gateway: &Gateway) {
     let help = "Requests with a client token, or without a good one, that were denied, by reason.";
     let mut samples = text.counter("hallpass_denials_total", help);
-    for (reason, count) in app.denials.read() {
+    for (reason, count) in app.denials.values() {
         samples.sample(&[("reason", reason)], count);
     }
     let help = "Answers of the agent server that are on their way to clients.";

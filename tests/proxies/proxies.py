@@ -83,6 +83,8 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # An answer is sent in one piece: in two, the second would wait for the first to be acknowledged.
+            wbufsize = -1
 
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
