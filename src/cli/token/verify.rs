@@ -16,7 +16,7 @@ use crate::cli::print;
 use crate::clock::Timestamp;
 use crate::config::Loaded;
 use crate::keys::Verified;
-use crate::token::AgentId;
+use crate::token::{AgentId, quote};
 
 #[derive(Args)]
 pub(in crate::cli) struct Verify {
@@ -133,6 +133,10 @@ fn allowed(allowed: &Allowed<'_>) -> Verdict {
         None => "allowed to any token".to_owned(),
     }];
     lines.push(format!("the agent server gets: {} {path_and_query}", route.method.as_str()));
+    if !dropped_query.is_empty() {
+        let keys: Vec<_> = dropped_query.iter().map(|key| quote(key)).collect();
+        lines.push(format!("query keys that are dropped: {}", keys.join(", ")));
+    }
     if !route.also.is_empty() {
         lines.push(format!("the gateway also: {}", route.also));
     }
