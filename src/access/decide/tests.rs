@@ -410,8 +410,9 @@ mod path_confusion {
     #[test]
     fn an_upper_case_id_is_another_agent_or_the_same() {
         is_refused(&format!("/v1/agents/{}/messages", AGENT.to_uppercase()));
-        is_refused(&format!("/v1/agents/{}/messages", AGENT.replace("1b4e28ba", "1B4E28BA")));
-        is_refused(&format!("/v1/runs?agent_id={}", AGENT.replace("1b4e28ba", "1B4E28BA")));
+        let upper = format!("agent-{}", AGENT["agent-".len()..].to_uppercase());
+        is_refused(&format!("/v1/agents/{upper}/messages"));
+        is_refused(&format!("/v1/runs?agent_id={upper}"));
     }
 
     #[test]
