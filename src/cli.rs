@@ -8,6 +8,7 @@ mod healthcheck;
 mod open;
 mod print;
 mod project;
+mod routes;
 mod serve;
 mod signing_key;
 mod token;
@@ -62,6 +63,8 @@ enum Command {
     /// Make, look at, list and revoke tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Show what client tokens may ask the agent server for: the permission table in force
+    Routes(routes::Arguments),
     /// Look after the database: its schema, its size, copies of it
     #[command(subcommand)]
     Db(db::Command),
@@ -87,6 +90,7 @@ impl Cli {
             Command::Project(command) => project::run(command, load()?),
             Command::SigningKey(command) => signing_key::run(command, load()?),
             Command::Token(command) => token::run(command, load),
+            Command::Routes(arguments) => routes::run(&arguments, &load()?),
             Command::Db(command) => db::run(command, load()?),
             Command::Config(command) => config::run(&command, &load()?),
             Command::Healthcheck(arguments) => healthcheck::run(&arguments, load),

@@ -12,6 +12,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, Parser};
+use hallpass::access::Table;
 use hallpass::api::Kind;
 use hallpass::cli::Cli;
 use hallpass::config::Config;
@@ -128,6 +129,54 @@ fn the_page_of_errors_lists_every_kind() {
         page.push_str(&format!("| `{name}` | {status} | {} | {} |\n", kind.title(), kind.explanation()));
     }
     assert_snapshot("docs/errors.md", &page);
+}
+
+const PERMISSIONS: &str = "\
+# What client tokens may do
+
+All that a client token may ask a Letta server for, through the [gateway](gateway.md) or with [forward-auth](forward-auth.md).
+**What isn't listed is denied.** `hallpass routes` prints the table in force; `[[gateway.routes]]`
+[adds rows and takes them away](configuration.md#the-permission-table).
+
+- A row's access must be granted for the agent that the request concerns, by any of the token's grants: `{agent}` in the path or
+  the query, or the agent whose conversation or run it is. `any` asks for nothing but a valid token.
+- Ids are Letta's own: `agent-`, `conv-` or `run-`, and a UUID of version 4 in lower case. The aliases that the server takes there
+  (`default`, an agent's id in place of a conversation's) are refused, since they select by something else.
+- A slash at the end of a path may be there or not. Query keys that a row names are passed, each once, or as often as it comes with a
+  star; the gateway drops all others.
+- Forward-auth can only say yes or no: it refuses rows with something in the last column, and query keys that the row doesn't name,
+  unless `forward_auth.allow_unchecked` is set.
+
+| method and path | access | query keys | the gateway also |
+|---|---|---|---|
+";
+
+/// What lies near and is denied all the same.
+const DENIED: &str = "
+## Near, and denied on purpose
+
+| | because |
+|---|---|
+| making, deleting, exporting and importing agents; tools, sources, files, archives and blocks: attaching, detaching, running | a backend's business; running a tool is running code |
+| `generate`, `capture`, `preview-raw-payload`, `reset-messages`, `summarize`, `recompile` | they go round the rules for messages, or change what the agent remembers of them |
+| deleting passages | the server deletes those of any agent |
+| `/v1/messages/{message}` | it shows any agent's message |
+| lists and searches that name no agent | they show the whole server |
+| `/latest/…` | the same as `/v1/…` once more |
+| `/v1/client-side-access-tokens` | a client token makes, lists and deletes no tokens |
+";
+
+#[test]
+fn the_page_of_permissions_lists_every_row() {
+    let table = Table::new(&Config::default().gateway.access()).unwrap();
+    let mut page = PERMISSIONS.to_owned();
+    for row in table.rows() {
+        let (method, path, access) = (row.method.as_str(), &row.template, row.needs.as_str());
+        let query: Vec<_> = row.query.iter().map(|key| format!("`{key}`")).collect();
+        page.push_str(&format!("| `{method} {path}` | `{access}` | {} | {} |\n", query.join(", "), row.also));
+    }
+    page.push_str(DENIED);
+    assert_snapshot("docs/permissions.md", &page);
 }
 
 #[test]

@@ -33,8 +33,7 @@ const MORE_CHOICE: [&str; 4] = [
 
 const OWNER: &str = "asks the agent server whose it is";
 const ONE_AGENT: &str = "takes `agent_id` exactly once";
-const MESSAGE_BODY: &str = "lets only a user's messages pass, and of their fields the harmless ones";
-const REDACTED: &str = "blanks secrets and source code in the answer";
+const REDACTED: &str = "blanks secrets, source code and addresses of models in the answer";
 const NO_SYSTEM_MESSAGES: &str = "leaves `system_message` entries out of the answer";
 
 /// All rows with their paths, as the documentation shows them.
@@ -48,10 +47,9 @@ pub(super) fn rows(settings: &Settings) -> Result<Vec<(Route, Pattern)>, String>
 }
 
 fn agents(settings: &Settings) -> Vec<Row> {
-    let message = || BodyRule::Message { max_steps: settings.max_steps };
     let more = settings.agent_fields.iter().cloned().map(Cow::Owned);
     let fields: Vec<_> = AGENT_FIELDS.into_iter().map(Cow::Borrowed).chain(more).collect();
-    let send = |path| Row::new(Post, path, WriteMessages).message(message()).messages(settings);
+    let send = |path| Row::new(Post, path, WriteMessages).message(settings).messages(settings);
     vec![
         Row::new(Get, "/v1/agents/{agent}", ReadAgent)
             .also("drops `include` and `include_relationships` from the query")
@@ -112,7 +110,7 @@ fn conversations(settings: &Settings) -> Vec<Row> {
             .messages(settings),
         Row::new(Post, "/v1/conversations/{conversation}/messages", WriteMessages)
             .also(OWNER)
-            .message(BodyRule::Message { max_steps: settings.max_steps })
+            .message(settings)
             .messages(settings),
         Row::new(Post, "/v1/conversations/{conversation}/cancel", WriteMessages)
             .also(OWNER)
@@ -179,8 +177,12 @@ impl Row {
         self.body(BodyRule::Fields(fields)).also(also)
     }
 
-    fn message(self, body: BodyRule) -> Self {
-        Self { is_message: true, ..self.body(body).also(MESSAGE_BODY) }
+    fn message(self, settings: &Settings) -> Self {
+        let max_steps = settings.max_steps;
+        let also = format!(
+            "lets only a user's messages pass, and of the fields the harmless ones, `max_steps` up to {max_steps}"
+        );
+        Self { is_message: true, ..self.body(BodyRule::Message { max_steps }).also(also) }
     }
 
     fn messages(self, settings: &Settings) -> Self {

@@ -3,6 +3,7 @@
 mod create;
 mod list;
 mod revoke;
+mod verify;
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -14,9 +15,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::open::{Purpose, with_app};
 use super::print;
-use crate::app::App;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Loaded;
 use crate::token::is_expired;
@@ -31,13 +30,9 @@ pub(super) enum Command {
         token: Option<String>,
     },
     /// Say whether a token is good, and why not; exits 0 if it is
-    Verify {
-        /// The token; without it, standard input is read
-        token: Option<String>,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    ///
+    /// With `--path` it says too whether the token may ask for that, and what the agent server would get.
+    Verify(verify::Verify),
     /// List a project's tokens, newest first
     List(list::List),
     /// Revoke one token, or all live ones that fit: the answer to a leak
@@ -51,7 +46,7 @@ pub(super) fn run(
     match command {
         Command::Create(arguments) => create::create(load()?, arguments)?,
         Command::Inspect { token } => inspect(&given_or_read(token)?)?,
-        Command::Verify { token, json } => return verify(load()?, &given_or_read(token)?, json),
+        Command::Verify(arguments) => return verify::verify(load()?, arguments),
         Command::List(arguments) => list::list(load()?, &arguments)?,
         Command::Revoke(arguments) => revoke::revoke(load()?, arguments)?,
     }
@@ -88,34 +83,4 @@ fn inspect(token: &str) -> anyhow::Result<()> {
         }
     }
     print::json(&json!({"header": header, "claims": claims}))
-}
-
-fn verify(loaded: Loaded, token: &str, json: bool) -> anyhow::Result<ExitCode> {
-    let verdict = with_app(loaded, Purpose::MustExist, async |app| judge(app, token).await)?;
-    let good = verdict.is_ok();
-    match (verdict, json) {
-        (Ok(claims), true) => print::json(&json!({"active": true, "claims": claims}))?,
-        (Ok(claims), false) => {
-            print::line("good")?;
-            print::json(&claims)?;
-        }
-        (Err(reason), true) => print::json(&json!({"active": false, "reason": reason}))?,
-        (Err(reason), false) => print::line(&format!("not good: {reason}"))?,
-    }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// A token's claims, or why it isn't good.
-async fn judge(app: &App, token: &str) -> anyhow::Result<Result<Value, String>> {
-    let verified = match app.ring().verify(token, app.now()) {
-        Ok(verified) => verified,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    Ok(match app.store.find(verified.jti).await? {
-        None => Err("this database holds no record of it".to_owned()),
-        Some(record) => match record.revoked_at {
-            Some(at) => Err(format!("it was revoked at {at}")),
-            None => Ok(serde_json::to_value(&*verified)?),
-        },
-    })
 }

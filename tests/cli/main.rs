@@ -9,6 +9,7 @@ mod help;
 mod metrics;
 mod postgres;
 mod projects;
+mod routes;
 mod serving;
 mod signing_keys;
 mod tokens;

@@ -97,6 +97,47 @@ fn another_origin_is_denied_before_anything_is_said_of_the_path() {
     assert!(matches!(denial(decision), Denial::OriginMismatch { expected } if expected.as_str() == ORIGIN));
 }
 
+/// From a request that is wrong in every way, one mended after the other.
+#[test]
+fn denials_come_in_this_order() {
+    let body = |message: serde_json::Value| RequestBody::Read(Some(json!({"messages": [message]})));
+    let sends = |id: &str, query: &str| format!("/v1/agents/{id}/messages{query}");
+    let reads = |id: &str, query: &str| ("GET", sends(id, query));
+    let token = token(&[(AGENT, &[Access::ReadMessages]), (OTHER_AGENT, &[Access::WriteAgent])]);
+    let stranger = AGENT.replace("1b4e", "9b4e");
+    let evil = OriginHeader::One(b"https://evil.example");
+    let ours = OriginHeader::One(ORIGIN.as_bytes());
+    let twice = "?limit=1&limit=2";
+    for (seconds, origin, (method, raw), code) in [
+        (305, evil, ("PUT", "/v1/nothing".to_owned()), "token_expired"),
+        (0, evil, ("PUT", "/v1/nothing".to_owned()), "origin_mismatch"),
+        (0, ours, ("PUT", sends("agent-x", twice)), "route_not_allowed"),
+        (0, ours, reads("agent-x", twice), "id_not_valid"),
+        (0, ours, reads(&stranger, twice), "agent_not_granted"),
+        (0, ours, reads(OTHER_AGENT, twice), "access_missing"),
+        (0, ours, reads(AGENT, twice), "query_not_valid"),
+    ] {
+        let decision = decide_changed(table(), &token, (method, &raw), |request| {
+            request.now = issued().after(Duration::from_secs(seconds));
+            request.provenance.origin = origin;
+            request.body = body(json!({"role": "system", "content": "x"}));
+        });
+        assert_eq!(denial(decision).code(), code, "{method} {raw}");
+    }
+    let raw = format!("/v1/conversations/{CONVERSATION}/messages");
+    let of = |owner: &str, body: RequestBody| {
+        let decision = decide_changed(table(), &all(), ("POST", &raw), |request| {
+            request.owner = owned_by(owner);
+            request.body = body;
+        });
+        denial(decision)
+    };
+    // Of a body nothing is said to whom it doesn't concern.
+    let odd = body(json!({"role": "system", "content": "x"}));
+    assert_eq!(of(OTHER_AGENT, odd.clone()), Denial::NotGranted);
+    assert!(matches!(of(AGENT, odd), Denial::FieldNotAllowed { field, .. } if field == "messages[0].role"));
+}
+
 #[test]
 fn what_the_table_lacks_is_denied() {
     for (method, raw) in [
@@ -369,8 +410,9 @@ mod path_confusion {
     #[test]
     fn an_upper_case_id_is_another_agent_or_the_same() {
         is_refused(&format!("/v1/agents/{}/messages", AGENT.to_uppercase()));
-        is_refused(&format!("/v1/agents/{}/messages", AGENT.replace("1b4e28ba", "1B4E28BA")));
-        is_refused(&format!("/v1/runs?agent_id={}", AGENT.replace("1b4e28ba", "1B4E28BA")));
+        let upper = format!("agent-{}", AGENT["agent-".len()..].to_uppercase());
+        is_refused(&format!("/v1/agents/{upper}/messages"));
+        is_refused(&format!("/v1/runs?agent_id={upper}"));
     }
 
     #[test]
