@@ -126,12 +126,13 @@ async def measure_crowd(options, server, tokens):
         await asyncio.sleep(0.1)
         most_mb = max(most_mb, server.memory_mb("VmRSS"))
     cpu = server.cpu_seconds() - cpu
+    await all_come(streams, end)
     if lost := [stream for stream in streams if stream.ended_at]:
         raise BenchError(f"{len(lost)} of {len(streams)} streams ended by themselves, one by {lost[0].error}")
     delays = [delay / 1e6 for stream in streams for sent, delay in stream.delays if start <= sent < end]
     wanted = len(streams) * options.seconds * 1000 / options.event_ms
     if not 0.9 * wanted < len(delays) < 1.1 * wanted:
-        raise BenchError(f"{len(delays)} events came, not about {wanted:.0f}: is the upstream too slow for so many?")
+        raise BenchError(f"{len(delays)} events came, not about {wanted:.0f}: is the core too busy for so many?")
     return streams, Crowd(
         events=len(delays),
         p50_ms=percentile(delays, 0.5),
@@ -140,6 +141,15 @@ async def measure_crowd(options, server, tokens):
         cpu_us=cpu * 1e6 / len(delays),
         memory_kib=(most_mb - rest_mb) * 1e6 / 1024 / len(streams),
     )
+
+
+async def all_come(streams, sent_before):
+    """Waits for what was sent before that moment, lest the latest events be missing from the delays."""
+    deadline = time.monotonic() + DEADLINE
+    while any(not stream.ended_at and stream.delays[-1][0] < sent_before for stream in streams):
+        if time.monotonic() > deadline:
+            raise BenchError(f"some streams had no event for {DEADLINE} s")
+        await asyncio.sleep(0.01)
 
 
 @dataclasses.dataclass
@@ -286,15 +296,17 @@ def print_medians(medians, count):
 
 def goals(samples, medians, count):
     single = medians[GATEWAY, 1]
-    worst = lambda how: max(cut.whole for cut in samples[how, count])
+    # How long so many deletions take is up to the disk and to the client; the command is one revocation.
+    worst_each = max(cut.each for cut in samples[BY_DELETE, count])
+    worst_whole = max(cut.whole for cut in samples[BY_COMMAND, count])
     merged = sum(sample.merged for sample in samples[GATEWAY, 1])
     return [
         Goal("first event after, p99", single.first_p99_ms, "≤", 5, 1, " ms"),
         Goal("frames of merged events, all rounds", merged, "≤", 0, 0, ""),
         Goal("client's leaving seen upstream after, p99", single.left_p99_ms, "≤", 10, 2, " ms"),
         Goal(f"memory a stream, {count} open", medians[GATEWAY, count].memory_kib, "≤", 32, 32, " KiB"),
-        Goal(f"all cut after {BY_DELETE}, worst round", worst(BY_DELETE), "≤", 1000, 1000, " ms"),
-        Goal(f"all cut after `{BY_COMMAND}`, worst round", worst(BY_COMMAND), "≤", 1000, 1000, " ms"),
+        Goal("each cut after the DELETE of its token, worst", worst_each, "≤", 1000, 1000, " ms"),
+        Goal(f"all cut after `{BY_COMMAND}`, worst", worst_whole, "≤", 1000, 1000, " ms"),
     ]
 
 

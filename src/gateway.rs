@@ -118,15 +118,16 @@ impl Gateway {
     pub fn stop(&self) {
         let detail = "the server is stopping; ask again";
         let problem = refusal::because(Kind::Unavailable, detail, "stopping");
-        self.streams.stop(&self.json(&problem));
+        self.streams.stop(&self.json(problem));
     }
 
     fn explain(&self, error: &crate::app::TokenError) -> String {
-        self.json(&refusal::ending(error))
+        self.json(refusal::ending(error))
     }
 
-    fn json(&self, problem: &Problem) -> String {
-        String::from_utf8(problem.to_json(&self.app.settings.issuer)).unwrap_or_default()
+    /// As an event's data.
+    fn json(&self, problem: Problem) -> String {
+        String::from_utf8(problem.with_reason().to_json(&self.app.settings.issuer)).unwrap_or_default()
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {

@@ -45,13 +45,14 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 ];
 
 /// From each crate, or part of one, to where it may be used: modules and files.
-const MAY_BE_USED_IN: [(&str, &[&str]); 8] = [
+const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
     ("axum", &["web", "api", "gateway", "server"]),
     ("hyper", &["web", "api", "gateway", "server", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),
     ("clap", &["cli", "main"]),
     ("anyhow", &["cli"]),
+    ("governor", &["limits"]),
     ("toml", &["config", "cli/config.rs"]),
     ("std::env", &["cli"]),
 ];

@@ -148,13 +148,38 @@ fn a_network_is_an_address_and_the_length_of_its_prefix() {
 
 #[test]
 fn an_error_in_a_list_names_the_lists_source_and_the_entry() {
-    let routes = "[{method = 'GET', path = '/a/{agent}', access = 'any'}, {method = 'BREW', path = '/b'}]";
+    let routes =
+        "[{method = 'GET', path = '/a/{agent}', access = 'read_agent'}, {method = 'BREW', path = '/b'}]";
     let wanted = "`gateway.routes[1].method`: unknown variant `BREW`, expected one of `GET`";
     let in_file = refusal(&format!("gateway.routes = {routes}"), &[]);
     assert!(in_file.contains(wanted), "{in_file}");
     let in_environment = refusal("", &[("HALLPASS_GATEWAY__ROUTES", routes)]);
     let start = format!("environment variable `HALLPASS_GATEWAY__ROUTES`: {wanted}");
     assert!(in_environment.starts_with(&start), "{in_environment}");
+}
+
+#[test]
+fn what_the_permission_table_refuses_is_told_at_its_setting() {
+    for (toml, wanted) in [
+        ("gateway.agent_fields = ['tools']", "`gateway.agent_fields`: may hold `metadata`"),
+        (
+            "[[gateway.routes]]\nmethod = 'GET'\npath = '/v1/things/{agent}'\naccess = 'any'",
+            "`gateway.routes[0].access`: is `any`, which goes with paths that name no agent",
+        ),
+        (
+            "[[gateway.routes]]\nmethod = 'GET'\npath = '/v1/nowhere'\nremove = true",
+            "`gateway.routes[0]`: takes away `GET /v1/nowhere`, which is not in the table",
+        ),
+    ] {
+        let refusal = refusal(toml, &[]);
+        assert!(refusal.contains(wanted), "{refusal}");
+    }
+    let fields = ("HALLPASS_GATEWAY__AGENT_FIELDS", "['tools']");
+    let by_variable = refusal("", &[fields]);
+    assert!(
+        by_variable.starts_with(&format!("environment variable `{}`: may hold", fields.0)),
+        "{by_variable}"
+    );
 }
 
 #[test]

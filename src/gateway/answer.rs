@@ -60,7 +60,8 @@ impl Gateway {
         response: Response<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
-        if status.is_redirection()
+        if status.is_informational()
+            || status.is_redirection()
             || status.is_server_error()
             || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         {
@@ -105,7 +106,8 @@ impl Gateway {
         response: Response<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
-        if status.is_redirection() && status != StatusCode::NOT_MODIFIED
+        if status.is_informational()
+            || status.is_redirection() && status != StatusCode::NOT_MODIFIED
             || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         {
             return Err(upstream_refusal(status));
@@ -138,12 +140,10 @@ impl Gateway {
     }
 
     fn endings(&self) -> Endings {
-        let issuer = &self.app.settings.issuer;
-        let json = |problem: Problem| String::from_utf8(problem.to_json(issuer)).unwrap_or_default();
         Endings {
-            broke_off: json(Problem::new(Kind::UpstreamUnreachable, "the agent server broke off")),
-            too_slow: json(Problem::new(Kind::UpstreamTimeout, "the agent server fell silent")),
-            unreadable: json(unreadable("an event is no JSON, or too large")),
+            broke_off: self.json(Problem::new(Kind::UpstreamUnreachable, "the agent server broke off")),
+            too_slow: self.json(Problem::new(Kind::UpstreamTimeout, "the agent server fell silent")),
+            unreadable: self.json(unreadable("an event is no JSON, or too large")),
         }
     }
 

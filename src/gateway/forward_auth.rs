@@ -61,7 +61,7 @@ impl Gateway {
         let outcome =
             self.judge_forwarded(&parts, peer, &mut trace).await.map_err(|problem| match problem.status() {
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => problem,
-                _ => problem.turned_into(Kind::Forbidden, "unavailable"),
+                _ => problem.turned_into(Kind::Forbidden),
             });
         self.finish(&parts, &trace, started, outcome)
     }
@@ -91,7 +91,7 @@ impl Gateway {
         let token = self.token(&parts.headers).await?;
         trace.jti = Some(token.jti);
         let target = Target::parse(raw).map_err(bad_target)?;
-        let own_origin = self.own_origin(&parts.headers, peer);
+        let own_origin = self.own_origin(&token, &parts.headers, peer);
         let mut owner = None;
         let allowed = loop {
             let request = access::Request {

@@ -26,9 +26,6 @@ const KEEP_FOUND: Duration = Duration::from_secs(600);
 /// What isn't there may be there soon.
 const KEEP_ABSENT: Duration = Duration::from_secs(5);
 
-/// A failure is told to all who wait for the same answer, not kept.
-const KEEP_FAILURE: Duration = Duration::from_millis(100);
-
 /// Questions that are open at a time.
 const MOST_QUESTIONS: usize = 64;
 
@@ -40,7 +37,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 struct Entry {
     outcome: Result<Owner, Box<Problem>>,
-    until: Instant,
+    /// When the answer came.
+    at: Instant,
+    /// A failure is told to all who waited for it, and not kept.
+    keep: Duration,
+}
+
+impl Entry {
+    /// Whether it answers what was asked at `asked`.
+    fn serves(&self, asked: Instant) -> bool {
+        asked <= self.at || self.at.elapsed() < self.keep
+    }
 }
 
 pub(super) struct Owners {
@@ -60,20 +67,21 @@ impl Owners {
         buffers: &Buffers,
         owned: &Owned,
     ) -> Result<Owner, Problem> {
+        let asked = Instant::now();
         loop {
             match self.known.get_value_or_guard_async(owned).await {
-                Ok(entry) if Instant::now() < entry.until => {
+                Ok(entry) if entry.serves(asked) => {
                     return entry.outcome.map_err(|problem| *problem);
                 }
-                Ok(stale) => drop(self.known.remove_if(owned, |entry| entry.until == stale.until)),
+                Ok(stale) => drop(self.known.remove_if(owned, |entry| entry.at == stale.at)),
                 Err(place) => {
                     let outcome = self.ask(upstream, buffers, owned).await.map_err(Box::new);
                     let keep = match &outcome {
                         Ok(Owner::Agent(_)) => KEEP_FOUND,
                         Ok(Owner::Absent) => KEEP_ABSENT,
-                        Err(_) => KEEP_FAILURE,
+                        Err(_) => Duration::ZERO,
                     };
-                    let entry = Entry { outcome: outcome.clone(), until: Instant::now() + keep };
+                    let entry = Entry { outcome: outcome.clone(), at: Instant::now(), keep };
                     // It fails only if somebody cleared the place, and then it is asked again.
                     let _ = place.insert(entry);
                     return outcome.map_err(|problem| *problem);

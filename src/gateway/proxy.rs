@@ -89,8 +89,9 @@ impl Gateway {
         let request_id = id.to_str().unwrap_or_default();
         let (method, route) = (&parts.method, trace.route);
         let mut response = outcome.unwrap_or_else(|problem| {
+            let problem = problem.with_reason();
             problem.log(request_id, method, route);
-            if let Some(reason) = problem.reason() {
+            if let Some(reason) = problem.reason().filter(|_| problem.status().is_client_error()) {
                 self.app.denials.increment(reason);
                 let jti = trace.jti.map(tracing::field::display);
                 tracing::info!(request_id, %method, route, jti, reason, "denied");
@@ -121,7 +122,7 @@ impl Gateway {
         if cors::is_preflight(&parts.method, &parts.headers) {
             return Ok(cors::preflight(&parts.headers));
         }
-        if parts.headers.contains_key(UPGRADE) || parts.method == Method::CONNECT {
+        if parts.headers.contains_key(UPGRADE) {
             let detail = "the gateway passes no upgrades, such as to a WebSocket";
             return Err(refusal::because(Kind::NotImplemented, detail, "upgrade"));
         }
@@ -144,7 +145,7 @@ impl Gateway {
         trace: &mut Trace<'g>,
     ) -> Result<Response<Body>, Problem> {
         let target = Target::parse(raw_target(parts)?).map_err(bad_target)?;
-        let own_origin = self.own_origin(&parts.headers, peer);
+        let own_origin = self.own_origin(&token, &parts.headers, peer);
         let provenance = provenance(&parts.headers, own_origin.as_deref());
         let (mut owner, mut read, mut body) = (None, RequestBody::Unread, Some(body));
         let allowed = loop {
@@ -244,6 +245,15 @@ impl Gateway {
                 "this API key may ask for tokens and not pass the gateway; one made with `--gateway` may";
             return Err(refusal::because(Kind::InvalidToken, detail, "invalid_token"));
         }
+        if parts.headers.contains_key(ORIGIN) {
+            let detail = "this is an API key, and the request comes from a browser: a secret key has no place in a page";
+            return Err(refusal::because(Kind::Forbidden, detail, "key_with_origin"));
+        }
+        // A tunnel, and an echo of the request with our own secret in it.
+        if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            let detail = format!("the gateway does not pass {}", parts.method);
+            return Err(Problem::new(Kind::MethodNotAllowed, detail));
+        }
         let raw = raw_target(parts)?;
         refuse_ours(raw)?;
         let target = PathAndQuery::try_from(raw)
@@ -255,24 +265,23 @@ impl Gateway {
         self.for_key(&holder, response)
     }
 
-    /// The origin under which a request without `Origin` reached us: by the name that a trusted proxy
-    /// was asked for, else by our public URL.
-    pub(super) fn own_origin(&self, headers: &HeaderMap, peer: IpAddr) -> Option<String> {
+    /// The origin under which a request without `Origin` reached us: that of our public URL, or, if the
+    /// token is for another, the name that a trusted proxy was asked for.
+    pub(super) fn own_origin(&self, token: &Verified, headers: &HeaderMap, peer: IpAddr) -> Option<String> {
         if headers.contains_key(ORIGIN) {
             return None;
         }
-        if !self.trusts(peer) {
-            return self.public_origin.clone();
+        let public = self.public_origin.as_deref()?;
+        if public == token.origin.as_str() || !self.trusts(peer) {
+            return Some(public.to_owned());
         }
-        let Some(host) = single(headers, &HOST) else {
-            return self.public_origin.clone();
-        };
         let scheme = match single(headers, &FORWARDED_PROTO) {
             Some(scheme @ (b"http" | b"https")) => std::str::from_utf8(scheme).ok()?,
             Some(_) => return None,
-            None => self.public_origin.as_deref()?.split(':').next()?,
+            None => public.split(':').next()?,
         };
-        let url = url::Url::parse(&format!("{scheme}://{}", std::str::from_utf8(host).ok()?)).ok()?;
+        let host = std::str::from_utf8(single(headers, &HOST)?).ok()?;
+        let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
         Some(url.origin().ascii_serialization())
     }
 }
@@ -330,11 +339,10 @@ fn refuse_ours(raw: &str) -> Result<(), Problem> {
     };
     match decoded {
         Some(decoded) if !odd(&decoded) => {
-            if is_ours(&decoded.to_ascii_lowercase()) {
-                Err(not_found())
-            } else {
-                Ok(())
-            }
+            // Some servers take what follows `;` for parameters of the segment.
+            let bare: String =
+                decoded.split('/').map(|s| s.split(';').next().unwrap_or(s)).collect::<Vec<_>>().join("/");
+            if is_ours(&bare.to_ascii_lowercase()) { Err(not_found()) } else { Ok(()) }
         }
         _ => {
             let text = format!(

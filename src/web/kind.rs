@@ -69,6 +69,30 @@ impl Kind {
         self.describe().3
     }
 
+    /// The reason that the gateway gives for a problem that needs no closer one.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Kind::InvalidRequest => "invalid_request",
+            Kind::InvalidApiKey | Kind::InvalidToken => "invalid_token",
+            Kind::AgentNotAllowed | Kind::Forbidden => "forbidden",
+            Kind::NotFound => "not_found",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::RequestTimeout => "request_timeout",
+            Kind::ContentTooLarge => "content_too_large",
+            Kind::UnsupportedMediaType => "unsupported_media_type",
+            Kind::Internal => "internal",
+            Kind::Unavailable => "unavailable",
+            Kind::Timeout => "timeout",
+            Kind::RateLimited => "rate_limited",
+            Kind::NotImplemented => "not_implemented",
+            Kind::UpstreamUnreachable => "upstream_unreachable",
+            Kind::UpstreamAuth => "upstream_auth",
+            Kind::UpstreamFailed => "upstream_failed",
+            Kind::UpstreamInvalid => "upstream_invalid",
+            Kind::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
     /// The `WWW-Authenticate` that goes with it (RFC 6750, section 3), unless a problem has its own.
     pub(super) fn challenge(self) -> Option<HeaderValue> {
         match self {

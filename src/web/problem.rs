@@ -156,6 +156,13 @@ impl Problem {
         self
     }
 
+    /// With the reason that goes with its kind, unless it has a closer one.
+    pub(crate) fn with_reason(mut self) -> Self {
+        let reason = self.kind.reason();
+        self.why.get_or_insert_with(|| Box::new(Why { reason, ..Why::default() }));
+        self
+    }
+
     /// With what the log says of it, and the client doesn't learn.
     pub(crate) fn caused_by(mut self, cause: impl ToString) -> Self {
         self.cause = Some(Cause { text: cause.to_string(), known: false });
@@ -179,12 +186,9 @@ impl Problem {
         self.kind.status()
     }
 
-    /// The same of another kind, for who understands no other; it keeps its reason if it has one.
-    pub(crate) fn turned_into(mut self, kind: Kind, reason: &'static str) -> Self {
-        self.kind = kind;
-        self.challenge = None;
-        self.why.get_or_insert_with(|| Box::new(Why { reason, ..Why::default() }));
-        self
+    /// The same of another kind, for who understands no other; it keeps its reason.
+    pub(crate) fn turned_into(self, kind: Kind) -> Self {
+        Self { kind, challenge: None, ..self.with_reason() }
     }
 
     /// Writes what caused it to the log, under the request's id.
@@ -192,12 +196,13 @@ impl Problem {
         let Some(cause) = &self.cause else {
             return;
         };
+        let (reason, error) = (self.reason(), &cause.text);
         match (self.kind, cause.known) {
             (Kind::Internal, _) => {
-                tracing::error!(request_id, %method, route, error = cause.text, "request failed")
+                tracing::error!(request_id, %method, route, reason, error, "request failed")
             }
-            (_, false) => tracing::warn!(request_id, %method, route, error = cause.text, "request refused"),
-            (_, true) => tracing::debug!(request_id, %method, route, error = cause.text, "request refused"),
+            (_, false) => tracing::warn!(request_id, %method, route, reason, error, "request refused"),
+            (_, true) => tracing::debug!(request_id, %method, route, reason, error, "request refused"),
         }
     }
 

@@ -16,7 +16,8 @@ const SECRETS: [(&str, &str); 4] = [
 fn what_is_shown_is_a_configuration_file_with_the_settings_in_force() {
     let workspace = Workspace::new();
     let tokens = "[tokens]\naudience = \"from the file\"\nmax_ttl = \"2h\"\n";
-    let routes = "[[gateway.routes]]\nmethod = \"GET\"\npath = \"/v1/things/{agent}\"\naccess = \"any\"\n";
+    let routes =
+        "[[gateway.routes]]\nmethod = \"GET\"\npath = \"/v1/things/{agent}\"\naccess = \"read_agent\"\n";
     workspace.write("hallpass.toml", &format!("{tokens}{routes}"));
     let variables = [("HALLPASS_TOKENS__AUDIENCE", "from the environment")];
     let shown = workspace.run_with(&["config", "show"], &variables, "").expect_ok();
@@ -87,6 +88,14 @@ fn a_mistake_is_told_with_its_source_its_key_and_the_reason() {
             "[[gateway.routes]]\nmethod = \"BREW\"\npath = \"/v1/tea/{agent}\"\n",
             &[],
             "hallpass.toml: `gateway.routes[0].method`: unknown variant `BREW`, expected one of `GET`",
+        ),
+        (
+            "",
+            &[(
+                "HALLPASS_GATEWAY__ROUTES",
+                "[{method = 'GET', path = '/v1/things/{agent}', access = 'all'}]",
+            )],
+            "environment variable `HALLPASS_GATEWAY__ROUTES`: `gateway.routes[0].access`: must be one of `read_messages`",
         ),
         (
             "",

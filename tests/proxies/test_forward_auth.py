@@ -6,6 +6,7 @@ nothing that the client could have made up.
 
 import contextlib
 import time
+import uuid
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -31,19 +32,23 @@ UNTIL_REFUSED = 6
 
 
 class Hallpass:
+    """A server with the page's settings, those for one proxy."""
+
     def __init__(self, family, directory):
-        self.server = Server(
-            directory, HALLPASS_API_KEY=API_KEY, HALLPASS_FORWARD_AUTH__PROXY=family,
-            HALLPASS_SERVER__TRUSTED_PROXIES='["127.0.0.1/32"]',
-        ).start()
+        settings = gates.PAGE["hallpass.toml"]
+        assert settings.count('"nginx"') == 1
+        # The server reads it from the folder that it runs in.
+        (directory / "hallpass.toml").write_text(settings.replace('"nginx"', f'"{family}"'))
+        self.server = Server(directory, HALLPASS_API_KEY=API_KEY).start()
         self.server.api_keys.append(API_KEY)
         self.port = int(self.server.url.rsplit(":", 1)[1])
         self.all_of_it = self.issue()
         soon = datetime.now(timezone.utc) + timedelta(seconds=2)
         self.short_lived = self.issue(expires_at=soon.isoformat())
 
-    def issue(self, access=EVERYTHING, agent=AGENT, hostname=ORIGIN, **more):
+    def issue(self, access=EVERYTHING, agent=AGENT, hostname=ORIGIN, others=0, **more):
         policy = [{"type": "agent", "id": agent, "access": access}]
+        policy += [{"type": "agent", "id": f"agent-{uuid.uuid4()}", "access": EVERYTHING} for _ in range(others)]
         with self.server.http(API_KEY) as http:
             answer = http.post(TOKENS, json={"hostname": hostname, "policy": policy} | more)
         assert answer.status_code == 201, answer.text
@@ -162,11 +167,35 @@ class TestWhatPasses:
         assert received.values("content-type") == ["application/json"]
         gated.passes("GET", f"{PASSAGES}?limit=3", token)
 
+    def test_a_token_of_almost_the_greatest_size(self, gated):
+        token = gated.hallpass.issue(others=39)
+        assert 7_500 < len(token) < 8_192
+        gated.passes("GET", MEMORY, token)
+
     def test_the_page_may_read_the_answer(self, gated, token):
         answer, _ = gated.send("GET", MEMORY, token)
         assert answer.values("access-control-allow-origin") == [ORIGIN]
         assert answer.values("access-control-allow-credentials") == []
         assert any("origin" in value.lower() for value in answer.values("vary"))
+
+    def test_a_page_of_the_same_host_needs_no_origin(self, gated):
+        token = gated.hallpass.issue(hostname="http://app.example.com:8080")
+        same = [("Sec-Fetch-Site", "same-origin")]
+        here, elsewhere = [("Host", "app.example.com:8080")], [("Host", "app.example.com")]
+        if gated.name == "traefik":
+            # It doesn't say by which host it was reached; the page says so.
+            gated.refuses("GET", MEMORY, token, origin=None, header=here + same, reason="origin_mismatch")
+            return
+        gated.passes("GET", MEMORY, token, origin=None, header=here + same)
+        gated.passes("GET", MEMORY, token, origin=None, header=[*here, *same, ("Referer", "http://app.example.com:8080/a")])
+        # The scheme is the proxy's to say.
+        over_tls = gated.hallpass.issue(hostname="https://app.example.com:8080")
+        gated.refuses("GET", MEMORY, over_tls, origin=None, header=[*here, *same, ("X-Forwarded-Proto", "https")])
+        for header in (
+            here, elsewhere + same, [*here, ("Sec-Fetch-Site", "cross-site")],
+            [*here, *same, ("Referer", "https://evil.example/")],
+        ):
+            gated.refuses("GET", MEMORY, token, origin=None, header=header)
 
     def test_a_preflight_is_answered_without_hallpass_and_upstream(self, gated):
         asked = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "authorization,content-type")]

@@ -4,14 +4,17 @@ The key set that they read was taken before a rotation and the tokens were issue
 shows that a rotation goes unnoticed. Where the sample stands before a server, that server must not hear of what is refused.
 """
 
+import subprocess
+import sys
+
 import httpx
 import pytest
 
 import guards
 from claims import claims, header
 from hallpass import TOKENS, Server, wait_until
-from pages import samples
-from proxies import Upstream
+from pages import fill_in, samples
+from proxies import Upstream, free_port
 from tokens import AGENT, ISSUER, NOT_GRANTED, ORIGIN, WRONG, Key, KeySet, issue, wrong_ones
 
 PATH = f"/agents/{AGENT}/messages"
@@ -62,6 +65,35 @@ def settings(tmp_path_factory):
     yield setting
     for each in made.values():
         each.stop()
+
+
+def test_the_export_for_haproxy_follows_the_key_set(tmp_path):
+    def export(*keys):
+        """Runs the script on a set of these keys; returns what it said and the files that it left."""
+        key_set = KeySet([key.jwk for key in keys])
+        script = tmp_path / "export-keys.py"
+        script.write_text(fill_in(samples("verify.md")["export-keys.py"], {"hallpass": key_set.port}, {}))
+        command = [sys.executable, "-W", "error", script, tmp_path / "pem"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        key_set.stop()
+        return result, {path.name: path.read_bytes() for path in (tmp_path / "pem").iterdir()}
+
+    (tmp_path / "pem").mkdir()
+    first, second, third, fourth = (Key("ES256") for _ in range(4))
+    for keys, said, pems in (
+        ([first, Key("EdDSA"), second], "changed", [first, second, first]),
+        ([first, second], "same", [first, second, first]),
+        ([second, third], "changed", [second, third, second]),
+        ([first, second, third], "changed", [first, second, third]),
+    ):
+        result, files = export(*keys)
+        assert (result.returncode, result.stdout) == (0, f"{said}\n"), result
+        assert files == {f"{number}.pem": key.pem for number, key in enumerate(pems, 1)}
+    # What can't be exported leaves what is there.
+    for keys in ([first, second, third, fourth], [Key("EdDSA")]):
+        result, after = export(*keys)
+        assert result.returncode == 1
+        assert after == files
 
 
 class Guarded:
@@ -122,6 +154,12 @@ def test_a_good_token_passes(guarded):
             assert received.values("authorization") == []
 
 
+def test_a_token_of_almost_the_greatest_size_passes(guarded):
+    token = issue(guarded.setting.server, others=58)
+    assert 7_500 < len(token) < 8_192, len(token)
+    assert guarded.request(token)[0] == 200, guarded.program.output
+
+
 @pytest.mark.parametrize("kind", WRONG)
 def test_a_wrong_token_is_refused(guarded, kind):
     token = guarded.setting.wrong[kind]
@@ -162,3 +200,21 @@ def test_a_deleted_token_is_refused_by_those_that_ask(guarded):
         assert http.delete(f"{TOKENS}/{token}").status_code == 204
     # That the others let it pass is what the page opens with.
     assert guarded.request(token)[0] == (401 if guarded.guard.asks else 200)
+
+
+def test_without_keys_or_an_answer_nothing_passes(guarded, tmp_path):
+    if isinstance(guarded.guard, guards.Haproxy):
+        # It has the keys in files, which the test of the export is about.
+        return
+    guard = type(guarded.guard)(guarded.guard.algorithm)
+    program = guard.start(tmp_path, free_port(), guarded.upstream.port, API_KEY)
+    try:
+        guarded.upstream.received.clear()
+        answer = httpx.get(
+            program.url + PATH, headers={"Origin": ORIGIN, "Authorization": f"Bearer {guarded.setting.good}"},
+            timeout=10, trust_env=False,
+        )
+        assert answer.status_code in (401, 403, 500, 502, 503), answer
+        assert guarded.upstream.received == []
+    finally:
+        program.stop()

@@ -10,6 +10,7 @@ import hmac
 import json
 import threading
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
@@ -26,16 +27,18 @@ AGENT = "agent-1"
 NOT_GOOD = (
     "expired", "no_expiry", "foreign_issuer", "foreign_audience", "other_type", "unknown_key",
     "unknown_key_under_a_known_id", "tampered_claims", "tampered_signature", "cut_signature", "alg_none",
-    "alg_none_with_signature", "alg_hmac",
+    "alg_none_with_signature", "alg_hmac", "alg_of_another_kind",
 )
 NOT_GRANTED = ("another_agent", "another_access", "access_of_another_agent", "nothing_granted")
 WRONG = NOT_GOOD + NOT_GRANTED
 
 
-def issue(server, access=("read_messages",), agent=AGENT, hostname=ORIGIN):
-    grant = {"type": "agent", "id": agent, "access": list(access)}
+def issue(server, others=0):
+    """A token for the agent, and for so many others too."""
+    policy = [{"type": "agent", "id": AGENT, "access": ["write_messages", "read_messages"]}]
+    policy += [{"type": "agent", "id": f"agent-{uuid.uuid4()}", "access": ["write_messages"]} for _ in range(others)]
     with server.http(server.api_keys[0]) as http:
-        answer = http.post(TOKENS, json={"hostname": hostname, "policy": [grant]})
+        answer = http.post(TOKENS, json={"hostname": ORIGIN, "policy": policy})
     assert answer.status_code == 201, answer.text
     return answer.json()["token"]
 
@@ -54,7 +57,11 @@ class Key:
         self.jwk = public | {"kid": self.kid, "alg": algorithm, "use": "sig"}
 
     def sign(self, payload, **head):
-        return jwt.encode(payload, self._private, self.algorithm, {"typ": "at+jwt", "kid": self.kid} | head)
+        """Signs by the key's own algorithm, whatever the header is told to say."""
+        head = {"alg": self.algorithm, "typ": "at+jwt", "kid": self.kid} | head
+        signed = f"{_encode(head)}.{_encode(payload)}"
+        signature = jwt.get_algorithm_by_name(self.algorithm).sign(signed.encode(), self._private)
+        return f"{signed}.{_encode(signature)}"
 
     @property
     def pem(self):
@@ -128,6 +135,7 @@ def wrong_ones(good, key):
         "alg_none": f"{_encode({'alg': 'none', 'typ': 'at+jwt'})}.{body}.",
         "alg_none_with_signature": f"{_encode(header(mine) | {'alg': 'none'})}.{body}.{signature}",
         "alg_hmac": confused,
+        "alg_of_another_kind": key.sign(payload, alg="HS256"),
         "another_agent": made(policy={"version": "1", "data": [grant | {"id": "agent-2"}]}),
         "another_access": made(policy={"version": "1", "data": [grant | {"access": ["write_messages"]}]}),
         "access_of_another_agent": made(policy={"version": "1", "data": [

@@ -25,7 +25,8 @@ class Answer:
 def send(port, method, target, header=(), body=None):
     connection = http.client.HTTPConnection(HOST, port, timeout=TIMEOUT)
     try:
-        connection.putrequest(method, target, skip_accept_encoding=True)
+        has_host = any(name.lower() == "host" for name, _ in header)
+        connection.putrequest(method, target, skip_host=has_host, skip_accept_encoding=True)
         for name, value in header:
             connection.putheader(name, value)
         if body is not None:

@@ -5,6 +5,7 @@
 use serde_json::{Map, Value};
 
 use super::{BodyRefusal, shown};
+use crate::token::quote;
 
 /// The fields that pass as they are. Any other than `messages`, `input` and `max_steps` is dropped: that
 /// is the way of `override_system`, `system`, `override_model`, `client_tools`, `client_skills`,
@@ -21,6 +22,9 @@ const PASSED: [&str; 8] = [
 ];
 
 const MOST_MESSAGES: usize = 100;
+
+/// The scheme of an address that is its own content.
+const DATA: &str = "data:";
 
 /// The request as the agent server gets it.
 pub(super) fn rewrite(mut sent: Map<String, Value>, most_steps: u32) -> Result<Value, BodyRefusal> {
@@ -106,7 +110,7 @@ fn rewrite_message(message: Value, at: &str) -> Result<Value, BodyRefusal> {
     let mut passed = user_message(content);
     for name in ["otid", "name"] {
         if let Some(value) = given(&mut sent, name) {
-            passed.insert(name.to_owned(), text(Some(value), &format!("{at}.{name}"))?);
+            passed.insert(name.to_owned(), text(Some(value), &format!("{at}.{name}"))?.into());
         }
     }
     Ok(Value::Object(passed))
@@ -137,7 +141,7 @@ fn rewrite_part(part: Value, at: &str) -> Result<Value, BodyRefusal> {
     match kind.as_ref().and_then(Value::as_str) {
         Some("text") => {
             let text = text(sent.remove("text"), &format!("{at}.text"))?;
-            Ok(Value::Object(object([("type", "text".into()), ("text", text)])))
+            Ok(Value::Object(object([("type", "text".into()), ("text", text.into())])))
         }
         Some("image") => {
             let source = rewrite_source(sent.remove("source"), &format!("{at}.source"))?;
@@ -155,29 +159,31 @@ fn rewrite_source(source: Option<Value>, at: &str) -> Result<Value, BodyRefusal>
     let passed = match kind.as_ref().and_then(Value::as_str) {
         Some("base64") => {
             let media_type = text(sent.remove("media_type"), &format!("{at}.media_type"))?;
-            if !media_type.as_str().is_some_and(is_image_type) {
-                let rule =
-                    format!("must be an image type such as `image/png`, got {}", shown(Some(&media_type)));
+            if !is_image_type(&media_type) {
+                let rule = format!("must be an image type such as `image/png`, got {}", quote(&media_type));
                 return Err(BodyRefusal::field(format!("{at}.media_type"), rule));
             }
             let data = text(sent.remove("data"), &format!("{at}.data"))?;
-            let mut passed = object([("type", "base64".into()), ("media_type", media_type), ("data", data)]);
+            let mut passed =
+                object([("type", "base64".into()), ("media_type", media_type.into()), ("data", data.into())]);
             if let Some(detail) = given(&mut sent, "detail") {
-                passed.insert("detail".to_owned(), text(Some(detail), &format!("{at}.detail"))?);
+                passed.insert("detail".to_owned(), text(Some(detail), &format!("{at}.detail"))?.into());
             }
             passed
         }
         Some("url") => {
-            let url = text(sent.remove("url"), &format!("{at}.url"))?;
-            if !url.as_str().is_some_and(is_image_data) {
+            let mut url = text(sent.remove("url"), &format!("{at}.url"))?;
+            if !is_image_data(&url) {
                 let rule = format!(
                     "must be a `data:` URL of an image, such as `data:image/png;base64,…`, got {}; \
                      the agent server fetches nothing for a client token",
-                    shown(Some(&url))
+                    quote(&url)
                 );
                 return Err(BodyRefusal::field(format!("{at}.url"), rule));
             }
-            object([("type", "url".into()), ("url", url)])
+            // The agent server takes the type from what follows `data:`, which it knows only so.
+            url.replace_range(..DATA.len(), DATA);
+            object([("type", "url".into()), ("url", url.into())])
         }
         _ => return Err(only(format!("{at}.type"), &["base64", "url"], kind.as_ref())),
     };
@@ -187,7 +193,7 @@ fn rewrite_source(source: Option<Value>, at: &str) -> Result<Value, BodyRefusal>
 /// A `data:` URL (RFC 2397) of an image. Byte for byte: a URL parser would drop tabs, line ends and
 /// spaces before the scheme, the agent server's another set of them than a browser's.
 fn is_image_data(url: &str) -> bool {
-    let data = url.split_at_checked(5).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("data:"));
+    let data = url.split_at_checked(DATA.len()).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(DATA));
     let header = data.and_then(|(_, rest)| rest.split_once(',')).map(|(header, _)| header);
     header.and_then(|header| header.split(';').next()).is_some_and(is_image_type)
 }
@@ -208,9 +214,9 @@ fn fields(value: Value, at: &str) -> Result<Map<String, Value>, BodyRefusal> {
     }
 }
 
-fn text(value: Option<Value>, at: &str) -> Result<Value, BodyRefusal> {
+fn text(value: Option<Value>, at: &str) -> Result<String, BodyRefusal> {
     match value {
-        Some(Value::String(text)) => Ok(Value::String(text)),
+        Some(Value::String(text)) => Ok(text),
         other => Err(BodyRefusal::malformed(at, "must be a string", other.as_ref())),
     }
 }

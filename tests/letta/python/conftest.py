@@ -6,7 +6,7 @@ from gateway import API_KEY, backend, connect, issue, make_agent, page
 from hallpass import Server
 from model import Model
 from relay import Relay
-from upstream import PASSWORD, Letta
+from upstream import INSTALLED, PASSWORD, Letta
 
 # The steps that one message may take.
 MAX_STEPS = 3
@@ -20,13 +20,11 @@ def model():
 
 
 @pytest.fixture(scope="session")
-def letta(model, request):
+def letta(model):
     letta = Letta(model.url).start()
     yield letta
-    if request.session.testsfailed:
-        kept = request.config.rootpath / "letta.log"
-        shutil.copy(letta.log, kept)
-        print(f"\nwhat Letta said is in {kept}")
+    # The last run's stays, for whoever looks into a failure.
+    shutil.copy(letta.log, INSTALLED / "letta.log")
     letta.stop()
 
 
