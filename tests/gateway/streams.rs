@@ -292,15 +292,20 @@ fn an_answer_that_is_read_whole_is_not_given_to_a_token_deleted_meanwhile() {
 }
 
 #[test]
-fn deleting_a_token_cuts_a_stream_that_its_client_does_not_read() {
+fn a_client_that_reads_late_gets_nothing_that_came_after_its_token_went() {
     let stage = Stage::new();
     let token = stage.token();
-    let Open { wire, mut exchange } = open(&stage, &token);
+    let Open { mut wire, mut exchange } = open(&stage, &token);
     let event = format!("data: {}\n\n", message(&"x".repeat(1 << 19)));
-    assert!(exchange.chunks_taken(&event, 256) < 256, "everything was taken for a client that reads nothing");
+    let taken = exchange.chunks_taken(&event, 256);
+    assert!(taken < 256, "everything was taken for a client that reads nothing");
     stage.delete(&token);
+    let mut stream = wire.begin("POST");
+    let mut events: Vec<_> = std::iter::from_fn(|| stream.try_event()).collect();
+    let last = events.pop().unwrap();
+    assert!(last.starts_with("event: error\n") && last.contains("token_revoked"), "{last}");
+    assert!(events.len() <= taken && events.iter().all(|found| *found == event.trim_end()));
     exchange.assert_abandoned_within(CUT_WITHIN);
-    drop(wire);
 }
 
 #[test]

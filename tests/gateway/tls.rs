@@ -141,7 +141,7 @@ fn an_agent_server_that_speaks_plainly_where_tls_is_wanted_gets_nothing() {
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
-            stream.read(&mut [0; 4096]).unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
             stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").unwrap();
         }
     });
