@@ -208,6 +208,33 @@ fn the_agent_server_gets_the_headers_of_the_allow_list_and_no_other() {
 }
 
 #[test]
+fn an_encoding_is_asked_for_only_where_the_answer_is_not_read() {
+    let stage = Stage::new();
+    stage.upstream.answer_by(|request| {
+        let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+        let is_asked_for = request.header("accept-encoding").is_some();
+        Some(if is_asked_for {
+            whole(200, &headers, b"\x1f\x8b\x08 packed")
+        } else {
+            json_answer(200, &json!([]))
+        })
+    });
+    let token = stage.token();
+    let ask = |path: &str| {
+        let ask = Ask::get(&filled(&format!("/v1/agents/{{a}}{path}"))).by(&token);
+        stage.ask(&ask.header("accept-encoding", "gzip")).expect(200)
+    };
+    let packed = ask("/core-memory");
+    assert_eq!(
+        (packed.header("content-encoding"), &packed.body[..]),
+        (Some("gzip"), &b"\x1f\x8b\x08 packed"[..])
+    );
+    for path in ["", "/messages"] {
+        assert_eq!(ask(path).header("content-encoding"), None);
+    }
+}
+
+#[test]
 fn a_browsers_request_gets_the_version_without_which_letta_answers_in_its_legacy_mode() {
     let stage = Stage::new();
     stage.upstream.answer_json(&json!({"messages": []}));

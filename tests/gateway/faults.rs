@@ -430,6 +430,52 @@ fn a_body_that_is_too_large_is_refused_before_the_agent_server_hears_of_it() {
 }
 
 #[test]
+fn bodies_that_are_announced_and_never_come_keep_nobody_out() {
+    let stage = Stage::new();
+    let (greedy, token) = (stage.token(), stage.token());
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {greedy}\r\norigin: {ORIGIN}\r\ncontent-type: application/json\r\n",
+        messages()
+    );
+    let wires: Vec<_> = (0..100)
+        .map(|_| {
+            let mut wire = stage.connect();
+            wire.write(format!("{head}content-length: {}\r\n\r\n{{", 8 << 20).as_bytes());
+            wire
+        })
+        .collect();
+    stage.upstream.answer_json(&json!({"messages": []}));
+    for _ in 0..20 {
+        stage.ask(&Ask::post(&messages(), &hello()).by(&token)).expect(200);
+    }
+    drop(wires);
+}
+
+#[test]
+fn a_client_that_asks_before_it_sends_is_told_to() {
+    let stage = Stage::new();
+    stage.upstream.answer_json(&json!({"messages": []}));
+    let token = stage.token();
+    let body = hello().to_string();
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\norigin: {ORIGIN}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            body.len()
+        )
+    };
+    let mut wire = stage.connect();
+    wire.write(head(&messages()).as_bytes());
+    wire.answer("POST").expect(100);
+    wire.write(body.as_bytes());
+    wire.answer("POST").expect(200);
+    // And who is refused anyway is told that instead.
+    let mut wire = stage.connect();
+    wire.write(head("/v1/agents/").as_bytes());
+    wire.answer("POST").problem(403, "forbidden", "route_not_allowed");
+}
+
+#[test]
 fn a_photo_passes_as_it_is_sent() {
     let stage = Stage::new();
     stage.upstream.answer_json(&json!({"messages": []}));

@@ -268,23 +268,26 @@ fn query_keys_that_cannot_be_dropped_are_refused() {
 
 #[test]
 fn the_origin_of_the_page_is_told_by_the_name_that_the_proxy_was_asked_for() {
-    let stage = Stage::with(&[TRUSTED, ("FORWARD_AUTH__PROXY", "nginx"), ("SERVER__PUBLIC_URL", ORIGIN)]);
+    let stage = behind("nginx");
     let token = stage.token();
-    let ask = |host: &str, site: &str| {
-        let ask = asked_by("nginx", "GET", &core_memory()).to_host(host).bearer(&token);
-        ask.header("sec-fetch-site", site)
+    let ask = |host: &str, scheme: &str, site: &str| {
+        let ask = asked_by("nginx", "GET", &core_memory()).at_host(host).bearer(&token);
+        ask.header("x-forwarded-proto", scheme).header("sec-fetch-site", site)
     };
-    stage.ask(&ask("app.example.com", "same-origin")).expect(200);
-    stage.ask(&ask("app.example.com", "same-origin").header("x-forwarded-proto", "https")).expect(200);
+    stage.ask(&ask("app.example.com", "https", "same-origin")).expect(200);
+    stage.ask(&ask("app.example.com:443", "https", "same-origin")).expect(200);
     for site in ["same-site", "cross-site", "none", ""] {
-        assert_refused(&stage, &ask("app.example.com", site));
+        assert_refused(&stage, &ask("app.example.com", "https", site));
     }
     for ask in [
-        ask("evil.example.net", "same-origin"),
-        ask("app.example.com:8443", "same-origin"),
-        ask("app.example.com", "same-origin").header("x-forwarded-proto", "http"),
-        ask("app.example.com", "same-origin").header("x-forwarded-proto", "https, http"),
-        ask("app.example.com", "same-origin").header("referer", "https://evil.example.net/"),
+        ask("evil.example.net", "https", "same-origin"),
+        ask("app.example.com:8443", "https", "same-origin"),
+        ask("app.example.com@evil.example.net", "https", "same-origin"),
+        ask("app.example.com", "http", "same-origin"),
+        ask("app.example.com", "https, http", "same-origin"),
+        ask("app.example.com", "https", "same-origin").header("x-forwarded-proto", "https"),
+        ask("app.example.com", "https", "same-origin").header("referer", "https://evil.example.net/"),
+        ask("app.example.com", "https", "same-origin").header("origin", "null"),
     ] {
         assert_refused(&stage, &ask);
     }

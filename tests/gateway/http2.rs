@@ -173,3 +173,24 @@ async fn a_stream_that_the_client_resets_ends_the_work_behind() {
     let again = request("GET", &format!("/v1/agents/{AGENT}/messages"), &token, None);
     assert_eq!(whole(send(&mut sender, again).await).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_streams_and_in_time() {
+    let stage = Stage::new();
+    let token = stage.token();
+    let mut sender = connect(stage.server.address()).await;
+    let path = format!("/v1/agents/{AGENT}/messages/stream");
+    let answer = tokio::spawn(sender.send_request(request("POST", &path, &token, Some(&hello()))));
+    let mut exchange = next(&stage);
+    exchange.begin_events();
+    exchange.chunk(": begun\n\ndata: ha");
+    let mut response = timeout(PATIENCE, answer).await.unwrap().unwrap().unwrap();
+    assert_eq!(piece(&mut response).await.as_deref(), Some(": begun\n\n"));
+    stage.server.signal("TERM");
+    let mut rest = String::new();
+    while let Some(piece) = piece(&mut response).await {
+        rest.push_str(&piece);
+    }
+    assert!(rest.starts_with("event: error\ndata: ") && rest.contains("\"stopping\""), "{rest}");
+    tokio::task::block_in_place(|| stage.server.ends_well());
+}

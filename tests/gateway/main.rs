@@ -7,6 +7,9 @@
 
 mod allowed;
 mod answer;
+#[path = "../nodes/cluster.rs"]
+#[expect(dead_code, reason = "these tests need less of it")]
+mod cluster;
 mod confusion;
 mod cors;
 mod denied;
@@ -21,12 +24,17 @@ mod home;
 mod http;
 mod http2;
 mod keys;
+mod nodes;
 mod owners;
+#[path = "../nodes/proxy.rs"]
+#[expect(dead_code, reason = "these tests need less of it")]
+mod proxy;
 #[path = "../faults/server.rs"]
 #[expect(dead_code, reason = "these tests need less of it")]
 mod server;
 mod stage;
 mod streams;
+mod tls;
 mod tokens;
 mod upstream;
 mod wire;

@@ -117,7 +117,7 @@ fn comparable(answer: &Answer) -> (Vec<(String, String)>, Value) {
 }
 
 #[test]
-fn what_is_absent_and_what_is_anothers_look_the_same() {
+fn what_is_absent_and_what_is_foreign_look_the_same() {
     let stage = Stage::new();
     let absent = "conv-55555555-5555-4555-8555-555555555555";
     stage.upstream.answer_by(move |request| {

@@ -137,6 +137,8 @@ fn the_system_prompt_is_left_out_of_a_stream() {
     exchange
         .chunk("data: {\"message_type\":\ndata: \"system_message\",\"content\":\"the whole prompt\"}\n\n");
     exchange.chunk(format!("data: {prompt}\r\n\r\n"));
+    exchange.chunk(format!("data: {prompt}\r\r"));
+    exchange.chunk(format!("id: 1\nevent: message\nretry: 5\n: ping\n{hidden}"));
     exchange.chunk(format!("{hidden}data: {}\n\n", message("visible")));
     let mut stream = wire.begin("POST");
     let mut got = String::new();
@@ -144,6 +146,19 @@ fn the_system_prompt_is_left_out_of_a_stream() {
         got.push_str(&stream.event());
     }
     assert!(!got.contains("whole prompt"), "{got}");
+}
+
+#[test]
+fn a_mark_at_the_beginning_hides_nothing() {
+    let stage = Stage::new();
+    let Open { mut wire, mut exchange } = open(&stage, &stage.token());
+    let prompt = json!({"message_type": "system_message", "content": "the whole prompt"});
+    // Readers of streams drop a byte order mark (WHATWG HTML, section 9.2.5).
+    exchange.chunk(format!("\u{feff}data: {prompt}\n\n"));
+    exchange.event(&message("visible"));
+    let mut stream = wire.begin("POST");
+    let first = stream.event();
+    assert!(!first.contains("whole prompt"), "{first}");
 }
 
 #[test]
@@ -235,6 +250,62 @@ fn revoking_an_api_key_cuts_the_streams_of_its_tokens() {
     let token = stage.issue(&key, &json!({"hostname": ORIGIN, "policy": policy}));
     let problem = cut(&stage, &token, NOTICED_WITHIN, || drop(stage.home.run(&["api-key", "revoke", &id])));
     assert_eq!(problem["reason"], "token_revoked");
+}
+
+#[test]
+fn deleting_a_token_breaks_off_answers_of_other_kinds_too() {
+    let stage = Stage::new();
+    let token = stage.token();
+    let mut wire = stage.connect();
+    wire.write(&Ask::get(&format!("/v1/agents/{AGENT}/archival-memory")).by(&token).bytes());
+    let mut exchange = stage.upstream.next();
+    exchange.begin("application/json");
+    exchange.chunk("[1");
+    let mut answer = wire.begin("GET");
+    assert_eq!(answer.piece().unwrap().unwrap(), b"[1");
+    stage.delete(&token);
+    let deleted = Instant::now();
+    assert!(answer.piece().is_err(), "half an answer looks whole");
+    assert!(deleted.elapsed() < CUT_WITHIN);
+    exchange.assert_abandoned_within(CUT_WITHIN);
+}
+
+#[test]
+fn an_answer_that_is_read_whole_is_not_given_to_a_token_deleted_meanwhile() {
+    let stage = Stage::new();
+    for (path, body) in [("", json!({"name": "Ann"})), ("/messages", json!([message("for Ann")]))] {
+        let token = stage.token();
+        let mut wire = stage.connect();
+        wire.write(&Ask::get(&format!("/v1/agents/{AGENT}{path}")).by(&token).bytes());
+        let mut exchange = stage.upstream.next();
+        exchange.begin("application/json");
+        let text = body.to_string();
+        exchange.chunk(&text[..5]);
+        // The gateway has begun to read it, or will find the token deleted when it does.
+        stage.delete(&token);
+        // It may have been given up already.
+        let _ = exchange.try_chunk(&text[5..]).and_then(|()| exchange.try_chunk(""));
+        let answer = wire.answer("GET");
+        assert!(!answer.text().contains("Ann"), "{answer}");
+        answer.problem(401, "invalid-token", "token_revoked");
+    }
+}
+
+#[test]
+fn a_client_that_reads_late_gets_nothing_that_came_after_its_token_went() {
+    let stage = Stage::new();
+    let token = stage.token();
+    let Open { mut wire, mut exchange } = open(&stage, &token);
+    let event = format!("data: {}\n\n", message(&"x".repeat(1 << 19)));
+    let taken = exchange.chunks_taken(&event, 256);
+    assert!(taken < 256, "everything was taken for a client that reads nothing");
+    stage.delete(&token);
+    let mut stream = wire.begin("POST");
+    let mut events: Vec<_> = std::iter::from_fn(|| stream.try_event()).collect();
+    let last = events.pop().unwrap();
+    assert!(last.starts_with("event: error\n") && last.contains("token_revoked"), "{last}");
+    assert!(events.len() <= taken && events.iter().all(|found| *found == event.trim_end()));
+    exchange.assert_abandoned_within(CUT_WITHIN);
 }
 
 #[test]
@@ -331,6 +402,30 @@ fn a_stop_ends_streams_and_in_time() {
     let problem = stream.last_problem();
     assert_eq!(problem["reason"], "stopping", "{problem}");
     stage.server.ends_well();
+}
+
+#[test]
+fn a_stop_waits_for_an_answer_that_is_on_its_way() {
+    let stage = Stage::new();
+    let mut wire = stage.connect();
+    wire.write(&Ask::post(&format!("/v1/agents/{AGENT}/messages"), &hello()).by(&stage.token()).bytes());
+    let exchange = stage.upstream.next();
+    stage.server.signal("TERM");
+    stage.server.logged("stopping");
+    exchange.answer_json(200, &json!({"messages": [message("done")]}));
+    assert!(wire.answer("POST").expect(200).text().contains("done"));
+    stage.server.ends_well();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_an_answer_that_never_comes() {
+    let stage = Stage::new();
+    let mut wire = stage.connect();
+    wire.write(&Ask::post(&path(), &hello()).by(&stage.token()).bytes());
+    let mut exchange = stage.upstream.next();
+    stage.server.signal("TERM");
+    stage.server.ends_well();
+    exchange.assert_abandoned_within(CUT_WITHIN);
 }
 
 #[test]

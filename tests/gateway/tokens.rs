@@ -368,7 +368,7 @@ fn a_client_token_is_no_api_key() {
     for ask in [
         Ask::post(TOKENS, &request),
         Ask::get(TOKENS),
-        Ask::new("DELETE", &format!("{}/{token}", TOKENS)),
+        Ask::new("DELETE", &format!("{TOKENS}/{token}")),
         Ask::new("POST", "/oauth/introspect")
             .body("application/x-www-form-urlencoded", format!("token={token}")),
     ] {

@@ -38,7 +38,7 @@ impl Ask {
     }
 
     /// To this host instead.
-    pub(crate) fn to_host(mut self, host: &str) -> Self {
+    pub(crate) fn at_host(mut self, host: &str) -> Self {
         self.headers[0].1 = host.to_owned();
         self
     }
