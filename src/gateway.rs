@@ -95,6 +95,11 @@ impl Gateway {
         self.upstream.is_some()
     }
 
+    /// Rows of the permission table.
+    pub fn rows(&self) -> usize {
+        self.table.rows().len()
+    }
+
     /// Answers that are open.
     pub fn open_streams(&self) -> usize {
         self.streams.len()
@@ -116,7 +121,7 @@ impl Gateway {
 
     /// Ends all open answers: the server stops.
     pub fn stop(&self) {
-        let detail = "the server is stopping; ask again";
+        let detail = "the server is stopping; see what the agent has said, and go on from there";
         let problem = refusal::because(Kind::Unavailable, detail, "stopping");
         self.streams.stop(&self.json(problem));
     }

@@ -58,7 +58,7 @@ pub enum Decision<'t> {
     /// Look up the owner and ask again.
     NeedsOwner(Owned),
     /// All else is fine: read the body and ask again.
-    NeedsBody,
+    NeedsBody(&'t Route),
 }
 
 /// An allowed request, as the agent server gets it.
@@ -127,7 +127,7 @@ fn judge<'t>(table: &'t Table, request: Request<'_>) -> Result<Allowed<'t>, Deci
     Ok(Allowed { route, agent, path_and_query, body, dropped_query: query.dropped })
 }
 
-fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decision<'t>> {
+fn body_for<'t>(route: &'t Route, body: RequestBody) -> Result<UpstreamBody, Decision<'t>> {
     if route.method == Method::Get || route.body == BodyRule::Nothing {
         return Ok(UpstreamBody::Nothing);
     }
@@ -135,7 +135,7 @@ fn body_for<'t>(route: &Route, body: RequestBody) -> Result<UpstreamBody, Decisi
         return Ok(UpstreamBody::AsSent);
     }
     let body = match body {
-        RequestBody::Unread => return Err(Decision::NeedsBody),
+        RequestBody::Unread => return Err(Decision::NeedsBody(route)),
         RequestBody::OutOfReach => return Ok(UpstreamBody::AsSent),
         RequestBody::Read(None) => {
             return Err(Denial::BodyNotValid("it must be a JSON object, and there is none".to_owned()).into());

@@ -24,7 +24,9 @@ pub enum Denial {
         "the request has no `Origin`, and the token is for `{expected}`: a client that is no browser sends this origin itself"
     )]
     OriginMissing { expected: Origin },
-    #[error("the token is for `{expected}`, and the request comes from another origin")]
+    #[error(
+        "the token is for `{expected}`, and the request comes from elsewhere: its `Origin` is another, or without one the name by which it reached this server is"
+    )]
     OriginMismatch { expected: Origin },
     #[error("no client token may do this; `hallpass routes` lists what they may")]
     RouteNotAllowed,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub(super) use self::pattern::{Pattern, Segment};
-use super::{AnswerRule, BodyRule, letta};
+use super::{AnswerRule, BodyRule, Target, letta};
 use crate::token::{Access, quote};
 
 /// The methods that a row may have.
@@ -209,6 +209,11 @@ impl Table {
         }
         let Settings { preset, require_origin, .. } = *settings;
         Ok(Self { rows, patterns, by_length, preset, require_origin })
+    }
+
+    /// The row of a request, whether or not its token allows it.
+    pub fn row(&self, method: &str, target: &Target<'_>) -> Option<&Route> {
+        Some(self.find(Method::named(method)?, &target.segments)?.0)
     }
 
     pub fn rows(&self) -> &[Route] {

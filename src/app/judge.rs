@@ -1,11 +1,12 @@
 //! Judging tokens: is it ours, and is it still good? Both from memory: a verified token is remembered,
 //! since checking a signature takes longer than everything else that is done for a request.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
 
 use super::revoked::Memory;
 use super::{App, read};
@@ -38,15 +39,46 @@ pub enum TokenError {
 }
 
 /// Tokens whose signature was checked, by the whole token.
-pub(super) type Remembered = Cache<Box<str>, Arc<Verified>, TokenWeight>;
+pub(super) type Remembered = Cache<WholeToken, Arc<Verified>, TokenWeight>;
+
+/// A whole token as a key. It is compared whole; its hash is taken from its end, which is as random as a
+/// signature is, since hashing all of it would cost more than everything else that a hit does. Only genuine
+/// tokens are kept, so nobody can fill the cache with tokens that end alike.
+#[derive(PartialEq, Eq)]
+pub(super) struct WholeToken(Box<str>);
+
+/// The same, borrowed.
+struct Asked<'a>(&'a str);
+
+/// Characters of its end that a token's hash is taken from: 192 bits.
+const HASHED: usize = 32;
+
+impl Hash for WholeToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Asked(&self.0).hash(state);
+    }
+}
+
+impl Hash for Asked<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bytes = self.0.as_bytes();
+        state.write(&bytes[bytes.len().saturating_sub(HASHED)..]);
+    }
+}
+
+impl Equivalent<WholeToken> for Asked<'_> {
+    fn equivalent(&self, key: &WholeToken) -> bool {
+        *self.0 == *key.0
+    }
+}
 
 /// The room that a token takes: the claims say the same as the token, at about the same length.
 #[derive(Clone)]
 pub(super) struct TokenWeight;
 
-impl Weighter<Box<str>, Arc<Verified>> for TokenWeight {
-    fn weight(&self, token: &Box<str>, _verified: &Arc<Verified>) -> u64 {
-        2 * token.len() as u64 + 512
+impl Weighter<WholeToken, Arc<Verified>> for TokenWeight {
+    fn weight(&self, token: &WholeToken, _verified: &Arc<Verified>) -> u64 {
+        2 * token.0.len() as u64 + 512
     }
 }
 
@@ -58,7 +90,7 @@ impl App {
     /// A token's claims, if it is genuine and still good. When memory is too old to say whether it was
     /// revoked, that is an error of the store.
     pub async fn judge(&self, token: &str) -> Result<Arc<Verified>, TokenError> {
-        if let Some(verified) = self.remembered.get(token) {
+        if let Some(verified) = self.remembered.get(&Asked(token)) {
             self.standing(&verified).await?;
             return Ok(verified);
         }
@@ -75,7 +107,7 @@ impl App {
             | VerifyError::Claims => TokenError::Invalid,
         })?);
         self.standing(&verified).await?;
-        self.remembered.insert(token.into(), verified.clone());
+        self.remembered.insert(WholeToken(token.into()), verified.clone());
         Ok(verified)
     }
 

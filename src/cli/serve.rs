@@ -57,6 +57,15 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         kid = active.active().kid(),
         "starting"
     );
+    if let Some(upstream) = &config.gateway.upstream {
+        let rows = gateway.rows();
+        tracing::info!(%upstream, preset = ?config.gateway.preset, rows, "the gateway is open");
+        if config.gateway.upstream_token.is_none() {
+            tracing::warn!(
+                "`gateway.upstream_token` is not set: an agent server that asks for no secret must be reachable by nobody else"
+            );
+        }
+    }
     if !app.has_api_keys() {
         tracing::warn!(
             "there is no API key yet, so nobody can ask for a token; make one with \

@@ -58,7 +58,7 @@ impl Buffers {
             if whole.bytes.len() + data.len() > most {
                 return Err(Failure::TooLarge);
             }
-            let needed = (whole.bytes.len() + data.len()).max(announced).div_ceil(1024);
+            let needed = (whole.bytes.len() + data.len()).div_ceil(1024);
             if needed > room {
                 let more = u32::try_from(needed - room).map_err(|_| Failure::TooLarge)?;
                 let permit = self.0.clone().try_acquire_many_owned(more).map_err(|_| Failure::NoRoom)?;
@@ -66,7 +66,6 @@ impl Buffers {
                     Some(held) => held.merge(permit),
                     none => *none = Some(permit),
                 }
-                whole.bytes.reserve_exact(announced.saturating_sub(whole.bytes.len()));
                 room = needed;
             }
             whole.bytes.extend_from_slice(&data);

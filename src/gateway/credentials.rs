@@ -5,19 +5,21 @@ use std::sync::Arc;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 
+use super::proxy::Trace;
 use super::streams::Holder;
 use super::{Gateway, refusal};
 use crate::app::TokenError;
 use crate::keys::Verified;
+use crate::token::unverified_id;
 use crate::web::{Kind, Problem};
 
 impl Gateway {
     /// The holder of what `Authorization` carries (RFC 6750, section 2.1).
-    pub(super) async fn holder(&self, headers: &HeaderMap) -> Result<Holder, Problem> {
+    pub(super) async fn holder(&self, headers: &HeaderMap, trace: &mut Trace<'_>) -> Result<Holder, Problem> {
         let credential = bearer(headers)?;
         // A token has dots, and an API key made here has none; one that was chosen by hand may.
         let error = if credential.contains('.') {
-            match self.app.judge(credential).await {
+            match self.judge(credential, trace).await {
                 Ok(token) => return Ok(Holder::Token(token)),
                 Err(error) => error,
             }
@@ -31,8 +33,24 @@ impl Gateway {
     }
 
     /// The same where only client tokens count.
-    pub(super) async fn token(&self, headers: &HeaderMap) -> Result<Arc<Verified>, Problem> {
-        self.app.judge(bearer(headers)?).await.map_err(refusal::token)
+    pub(super) async fn token(
+        &self,
+        headers: &HeaderMap,
+        trace: &mut Trace<'_>,
+    ) -> Result<Arc<Verified>, Problem> {
+        self.judge(bearer(headers)?, trace).await.map_err(refusal::token)
+    }
+
+    /// Judges a token, and notes the id of a genuine one, so that the log can name it.
+    async fn judge(&self, token: &str, trace: &mut Trace<'_>) -> Result<Arc<Verified>, TokenError> {
+        let judged = self.app.judge(token).await;
+        trace.jti = match &judged {
+            Ok(verified) => Some(verified.jti),
+            // Its signature was good.
+            Err(TokenError::Expired { .. } | TokenError::Revoked) => unverified_id(token),
+            Err(TokenError::Invalid | TokenError::Store(_)) => None,
+        };
+        judged
     }
 }
 

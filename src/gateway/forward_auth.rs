@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::{CACHE_CONTROL, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
@@ -20,6 +20,7 @@ const PATH: &str = "/forward-auth";
 const ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 const ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
 const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
 const TOKEN_ID: HeaderName = HeaderName::from_static("x-hallpass-token-id");
@@ -73,7 +74,7 @@ impl Gateway {
         trace: &mut Trace<'_>,
     ) -> Result<Response<Body>, Problem> {
         let forbidden = |detail: &str, reason| Err(refusal::because(Kind::Forbidden, detail, reason));
-        let Some(family) = self.settings.forward_auth.proxy else {
+        let Some(proxy) = self.settings.forward_auth.proxy else {
             return forbidden(
                 "forward-auth is off: `forward_auth.proxy` names the proxy that asks",
                 "forward_auth_off",
@@ -82,16 +83,19 @@ impl Gateway {
         if !self.trusts(peer) {
             return forbidden("the proxy that asks isn't in `server.trusted_proxies`", "peer_not_trusted");
         }
-        let Some((method, raw)) = asked(family, parts) else {
+        let Some((method, raw)) = asked(proxy, parts) else {
             return forbidden(
                 "the headers that say what is asked are missing, repeated, or another proxy's; see `forward_auth.proxy`",
                 "headers_not_valid",
             );
         };
-        let token = self.token(&parts.headers).await?;
-        trace.jti = Some(token.jti);
+        let token = self.token(&parts.headers, trace).await?;
         let target = Target::parse(raw).map_err(bad_target)?;
-        let own_origin = self.own_origin(&token, &parts.headers, peer);
+        let host = match proxy {
+            Proxy::Traefik | Proxy::Caddy => &FORWARDED_HOST,
+            Proxy::Nginx | Proxy::Envoy | Proxy::Haproxy => &HOST,
+        };
+        let own_origin = self.own_origin(&token, &parts.headers, host, peer);
         let mut owner = None;
         let allowed = loop {
             let request = access::Request {
@@ -118,7 +122,7 @@ impl Gateway {
                     }
                 },
                 // Not with a body that is out of reach.
-                Decision::NeedsBody => {
+                Decision::NeedsBody(_) => {
                     return forbidden("the body must be read; the gateway does that", "unchecked");
                 }
             }
@@ -131,9 +135,9 @@ impl Gateway {
 }
 
 /// The method and target that a proxy asks about, if its headers and no other proxy's say so, each once.
-fn asked(family: Proxy, parts: &Parts) -> Option<(&str, &str)> {
+fn asked(proxy: Proxy, parts: &Parts) -> Option<(&str, &str)> {
     let headers = &parts.headers;
-    let (own, other) = match family {
+    let (own, other) = match proxy {
         Proxy::Nginx | Proxy::Haproxy => (
             Some((&ORIGINAL_METHOD, &ORIGINAL_URI)),
             [Some(&FORWARDED_METHOD), Some(&FORWARDED_URI), None, None],

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use serde_json::Value;
 use tokio::time::Sleep;
 
 use super::sse::{EventSplitter, data_of, error_event};
@@ -141,7 +142,7 @@ impl Events {
                 self.rule.hides(&data).ok_or(Unreadable)?
             };
             if !hides {
-                return Ok(Some(event));
+                return if is_error(&event) { without_detail(&data).map(Some) } else { Ok(Some(event)) };
             }
         }
         Ok(None)
@@ -185,10 +186,14 @@ impl Body for Events {
                         this.splitter.push(data);
                     }
                 }
-                // Half an event at the end is none (WHATWG HTML, section 9.2.6).
-                Poll::Ready(None) => {
+                Poll::Ready(None) if this.splitter.is_between_events() => {
                     this.ended = true;
                     return Poll::Ready(None);
+                }
+                // Half an event at the end is none (WHATWG HTML, section 9.2.6).
+                Poll::Ready(None) => {
+                    let problem = std::mem::take(&mut this.endings.broke_off);
+                    return this.end(&problem);
                 }
                 Poll::Ready(Some(Err(_))) => {
                     let problem = std::mem::take(&mut this.endings.broke_off);
@@ -206,4 +211,18 @@ impl Body for Events {
     fn is_end_stream(&self) -> bool {
         self.ended
     }
+}
+
+fn is_error(event: &[u8]) -> bool {
+    event.starts_with(b"event: error") || event.starts_with(b"event:error")
+}
+
+/// What the agent server says of a failure of its own, without the part that quotes the provider of its
+/// language model, which may quote a key.
+fn without_detail(data: &[u8]) -> Result<Bytes, Unreadable> {
+    let mut error: Value = serde_json::from_slice(data).map_err(|_| Unreadable)?;
+    if let Some(fields) = error.as_object_mut() {
+        fields.remove("detail");
+    }
+    Ok(error_event(&error.to_string()))
 }

@@ -21,7 +21,8 @@ use super::streams::{Holder, Place};
 use super::upstream::Upstream;
 use super::{Gateway, cors, refusal};
 use crate::access::{
-    self, Allowed, BadTarget, Decision, Denial, OriginHeader, Provenance, RequestBody, Target, UpstreamBody,
+    self, Allowed, BadTarget, Decision, Denial, OriginHeader, Provenance, RequestBody, Route, Target,
+    UpstreamBody,
 };
 use crate::keys::{ApiKey, Verified};
 use crate::token::{TokenId, quote};
@@ -49,6 +50,13 @@ const OURS: [&str; 9] = [
 /// Whether a path is Hallpass's own.
 pub fn is_ours(path: &str) -> bool {
     OURS.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Whether some server might take a path for one of Hallpass's own: what follows it begins with a
+/// character that ends a segment for some, such as `;`.
+fn is_nearly_ours(path: &str) -> bool {
+    let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    OURS.iter().any(|own| path.strip_prefix(own).is_some_and(|rest| !rest.starts_with(goes_on)))
 }
 
 /// What is said of a request in the log and in metrics.
@@ -126,11 +134,8 @@ impl Gateway {
             let detail = "the gateway passes no upgrades, such as to a WebSocket";
             return Err(refusal::because(Kind::NotImplemented, detail, "upgrade"));
         }
-        match self.holder(&parts.headers).await? {
-            Holder::Token(token) => {
-                trace.jti = Some(token.jti);
-                self.serve_token(upstream, token, parts, body, peer, trace).await
-            }
+        match self.holder(&parts.headers, trace).await? {
+            Holder::Token(token) => self.serve_token(upstream, token, parts, body, peer, trace).await,
             Holder::Key(key) => self.serve_key(upstream, key, parts, body).await,
         }
     }
@@ -145,9 +150,10 @@ impl Gateway {
         trace: &mut Trace<'g>,
     ) -> Result<Response<Body>, Problem> {
         let target = Target::parse(raw_target(parts)?).map_err(bad_target)?;
-        let own_origin = self.own_origin(&token, &parts.headers, peer);
+        let own_origin = self.own_origin(&token, &parts.headers, &HOST, peer);
         let provenance = provenance(&parts.headers, own_origin.as_deref());
         let (mut owner, mut read, mut body) = (None, RequestBody::Unread, Some(body));
+        let mut place = None;
         let allowed = loop {
             let decision = access::decide(
                 &self.table,
@@ -163,22 +169,33 @@ impl Gateway {
             );
             match decision {
                 Decision::Allow(allowed) => break allowed,
-                Decision::Deny(denial) => return Err(refusal::denied(denial)),
+                Decision::Deny(denial) => {
+                    let row = self.table.row(parts.method.as_str(), &target);
+                    trace.route = row.map_or(trace.route, |row| &row.template);
+                    return Err(refusal::denied(denial));
+                }
                 Decision::NeedsOwner(owned) => {
                     owner = Some(self.owners.find(upstream, &self.buffers, &owned).await?);
                 }
-                Decision::NeedsBody => {
+                Decision::NeedsBody(route) => {
+                    trace.route = &route.template;
+                    place = Some(self.admit(&token, route)?);
                     read = self.read_json(&parts.headers, body.take().unwrap_or_default()).await?;
                 }
             }
         };
         trace.route = &allowed.route.template;
         let rule = allowed.route.answer;
-        let place = self.admit(&token, &allowed)?;
         let response = self.forward(upstream, parts, allowed, body.unwrap_or_default()).await?;
-        // It may have been revoked while the body came or the agent server worked.
-        self.app.standing(&token).await.map_err(refusal::token)?;
-        let mut response = self.for_client(&token, rule, place, response).await?;
+        let answered = async {
+            let response = self.for_client(&token, rule, place, response).await?;
+            // It may have been revoked while the body came, or the agent server worked; from here on, what is
+            // open is watched.
+            self.app.standing(&token).await.map_err(refusal::token)?;
+            Ok(response)
+        };
+        // What was asked for has been done.
+        let mut response = answered.await.map_err(Problem::not_to_be_repeated)?;
         if parts.headers.contains_key(ORIGIN)
             && let Ok(origin) = HeaderValue::from_str(token.origin.as_str())
         {
@@ -188,26 +205,23 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Keeps a token within its limits. A message request takes its place among the open answers before
-    /// it is sent: afterwards it would have run.
-    fn admit(&self, token: &Arc<Verified>, allowed: &Allowed<'_>) -> Result<Option<Place>, Problem> {
-        if !allowed.route.is_message {
-            return Ok(None);
+    /// Keeps a token within its limits, before its body takes room: a request with a body has its place
+    /// among the open answers from here on, since once it is sent it has run.
+    fn admit(&self, token: &Arc<Verified>, route: &Route) -> Result<Place, Problem> {
+        if route.is_message {
+            self.messages.take(&token.jti).map_err(|wait| {
+                let detail = "the token has sent too many messages within a minute";
+                Problem::too_many(detail, "too_many_messages", wait)
+            })?;
         }
-        self.messages.take(&token.jti).map_err(|wait| {
-            Problem::too_many(
-                "the token has sent too many messages within a minute",
-                "too_many_messages",
-                wait,
-            )
-        })?;
-        self.enter(token).map(Some)
+        self.enter(token)
     }
 
     pub(super) fn enter(&self, token: &Arc<Verified>) -> Result<Place, Problem> {
         let holder = Holder::Token(token.clone());
         self.streams.enter(&holder, self.settings.open_streams).ok_or_else(|| {
-            Problem::too_many("the token has too many answers open", "too_many_streams", STREAM_WAIT)
+            let detail = "the token has too many requests with a body, or streams, open";
+            Problem::too_many(detail, "too_many_streams", STREAM_WAIT)
         })
     }
 
@@ -267,7 +281,13 @@ impl Gateway {
 
     /// The origin under which a request without `Origin` reached us: that of our public URL, or, if the
     /// token is for another, the name that a trusted proxy was asked for.
-    pub(super) fn own_origin(&self, token: &Verified, headers: &HeaderMap, peer: IpAddr) -> Option<String> {
+    pub(super) fn own_origin(
+        &self,
+        token: &Verified,
+        headers: &HeaderMap,
+        host: &HeaderName,
+        peer: IpAddr,
+    ) -> Option<String> {
         if headers.contains_key(ORIGIN) {
             return None;
         }
@@ -280,7 +300,7 @@ impl Gateway {
             Some(_) => return None,
             None => public.split(':').next()?,
         };
-        let host = std::str::from_utf8(single(headers, &HOST)?).ok()?;
+        let host = std::str::from_utf8(single(headers, host)?).ok()?;
         let url = url::Url::parse(&format!("{scheme}://{host}")).ok()?;
         Some(url.origin().ascii_serialization())
     }
@@ -339,10 +359,11 @@ fn refuse_ours(raw: &str) -> Result<(), Problem> {
     };
     match decoded {
         Some(decoded) if !odd(&decoded) => {
-            // Some servers take what follows `;` for parameters of the segment.
-            let bare: String =
-                decoded.split('/').map(|s| s.split(';').next().unwrap_or(s)).collect::<Vec<_>>().join("/");
-            if is_ours(&bare.to_ascii_lowercase()) { Err(not_found()) } else { Ok(()) }
+            if is_nearly_ours(&decoded.to_ascii_lowercase()) {
+                Err(not_found())
+            } else {
+                Ok(())
+            }
         }
         _ => {
             let text = format!(

@@ -4,6 +4,7 @@ use axum::http::HeaderValue;
 
 use crate::access::{Class, Denial};
 use crate::app::TokenError;
+use crate::token::Access;
 use crate::web::{Kind, Problem, Why};
 
 /// Whoever shows no token at all is told what is wanted (RFC 6750, section 3.1: no error code).
@@ -47,19 +48,17 @@ pub(super) fn denied(denial: Denial) -> Problem {
         }
         Denial::AccessMissing { needed } => {
             why.needed_access = Some(needed.as_str());
-            let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{needed}\"");
-            if let Ok(challenge) = HeaderValue::from_str(&challenge) {
-                problem = problem.challenge(challenge);
-            }
+            problem = problem.challenge(insufficient_scope(Some(needed)));
         }
         Denial::QueryNotValid { key: field, .. } | Denial::FieldNotAllowed { field, .. } => {
             why.field = Some(field);
         }
+        Denial::AgentNotGranted | Denial::NotGranted => {
+            problem = problem.challenge(insufficient_scope(None));
+        }
         Denial::TokenRevoked
         | Denial::RouteNotAllowed
         | Denial::IdNotValid(_)
-        | Denial::AgentNotGranted
-        | Denial::NotGranted
         | Denial::TargetNotValid(_)
         | Denial::BodyNotValid(_) => {}
     }
@@ -75,8 +74,19 @@ pub(super) fn ending(error: &TokenError) -> Problem {
         TokenError::Revoked => denied(Denial::TokenRevoked),
         TokenError::Store(_) => because(
             Kind::Unavailable,
-            "the server can't say any more whether the token is good; ask again",
+            "the server can't say any more whether the token is good; see what the agent has said, and go on from there",
             "stale",
         ),
     }
+}
+
+/// What a token with more access would cure (RFC 6750, section 3.1).
+fn insufficient_scope(needed: Option<Access>) -> HeaderValue {
+    HeaderValue::from_static(match needed {
+        None => "Bearer error=\"insufficient_scope\"",
+        Some(Access::ReadMessages) => "Bearer error=\"insufficient_scope\", scope=\"read_messages\"",
+        Some(Access::WriteMessages) => "Bearer error=\"insufficient_scope\", scope=\"write_messages\"",
+        Some(Access::ReadAgent) => "Bearer error=\"insufficient_scope\", scope=\"read_agent\"",
+        Some(Access::WriteAgent) => "Bearer error=\"insufficient_scope\", scope=\"write_agent\"",
+    })
 }

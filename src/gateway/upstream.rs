@@ -8,6 +8,8 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,11 +24,15 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use tower_service::Service;
 use zeroize::Zeroizing;
 
 use crate::web::{Kind, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a connection and its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an unused connection is kept: less than the agent server keeps it (uvicorn: 5 s), so that
 /// it isn't closed under a request.
@@ -63,7 +69,7 @@ pub enum UpstreamError {
 }
 
 pub(super) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<Bounded, Body>,
     scheme: Scheme,
     authority: Authority,
     host: HeaderValue,
@@ -104,7 +110,7 @@ impl Upstream {
             .pool_idle_timeout(KEPT_IDLE)
             .pool_max_idle_per_host(MOST_IDLE)
             .set_host(false)
-            .build(connector);
+            .build(Bounded(connector));
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| UpstreamError::Url("its host can't be sent in a header".to_owned()))?;
         Ok(Self { client, scheme, authority, host, authorization, answer_timeout: settings.answer_timeout })
@@ -150,6 +156,30 @@ fn unreachable(error: &hyper_util::client::legacy::Error) -> Problem {
         "the agent server broke off before it answered; it may have done what was asked"
     };
     Problem::new(Kind::UpstreamUnreachable, detail).caused_by(chain(error))
+}
+
+/// Connects within a time that covers the TLS handshake too.
+#[derive(Clone)]
+struct Bounded(HttpsConnector<HttpConnector>);
+
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Error + Send + Sync>>> + Send>>;
+
+impl Service<Uri> for Bounded {
+    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
+    type Error = Box<dyn Error + Send + Sync>;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.0.call(uri);
+        Box::pin(async move {
+            let late = || io::Error::new(io::ErrorKind::TimedOut, "no TLS connection came about in time");
+            tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| late())?
+        })
+    }
 }
 
 /// An error with all its causes: the first one alone often says next to nothing.

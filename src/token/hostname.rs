@@ -19,8 +19,20 @@ pub struct Hostname {
 /// An origin in its ASCII serialisation (RFC 6454, section 6.2), as browsers send it in `Origin`:
 /// scheme, host in punycode, and the port unless it is the scheme's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String")]
 pub struct Origin(String);
+
+impl TryFrom<String> for Origin {
+    type Error = String;
+
+    /// Reads an origin that was written by this type; `null`, which stands for many, is none.
+    fn try_from(text: String) -> Result<Self, String> {
+        match Hostname::parse(&text) {
+            Ok(hostname) if hostname.origin.0 == text => Ok(hostname.origin),
+            _ => Err(format!("must be an origin such as `https://app.example.com`, got {}", quote(&text))),
+        }
+    }
+}
 
 impl Hostname {
     /// Reads a hostname; the error names the rule that it breaks and how to mend it.

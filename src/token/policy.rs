@@ -91,10 +91,31 @@ impl From<AgentId> for String {
 
 /// One entry of a policy: what may be done with one agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename = "agent")]
+#[serde(tag = "type", rename = "agent", from = "WrittenGrant")]
 pub struct Grant {
     pub id: AgentId,
     pub access: Vec<Access>,
+}
+
+/// A grant as it is read: another type, which a later version may know, is none for an agent.
+#[derive(Deserialize)]
+struct WrittenGrant {
+    #[serde(rename = "type")]
+    _type: GrantType,
+    id: AgentId,
+    access: Vec<Access>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum GrantType {
+    Agent,
+}
+
+impl From<WrittenGrant> for Grant {
+    fn from(WrittenGrant { id, access, .. }: WrittenGrant) -> Self {
+        Self { id, access }
+    }
 }
 
 /// Everything that a token may touch: 1 to 100 grants, each with some access.

@@ -98,7 +98,6 @@ impl Kind {
         match self {
             Kind::InvalidApiKey => Some(HeaderValue::from_static("Bearer")),
             Kind::InvalidToken => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
-            Kind::Forbidden => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
             _ => None,
         }
     }
@@ -157,7 +156,7 @@ impl Kind {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "content-too-large",
                 "Content too large",
-                "The body, or the token that it asks for, is larger than allowed. Tokens travel in a header: grant fewer agents, or raise `tokens.max_bytes`.",
+                "The body, or the token that it asks for, is larger than allowed. Tokens travel in a header: grant fewer agents, or raise `tokens.max_bytes`. For requests through the gateway `gateway.max_body` is the limit.",
             ),
             Kind::UnsupportedMediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -30,6 +30,8 @@ pub struct Problem {
     challenge: Option<HeaderValue>,
     oauth_error: Option<&'static str>,
     why: Option<Box<Why>>,
+    /// Whether sending the request again could do twice what it asks for.
+    is_final: bool,
     /// For the log alone.
     cause: Option<Cause>,
 }
@@ -98,6 +100,7 @@ impl Problem {
             challenge: None,
             oauth_error: None,
             why: None,
+            is_final: false,
             cause: None,
         }
     }
@@ -154,6 +157,11 @@ impl Problem {
     pub(crate) fn because(mut self, why: Why) -> Self {
         self.why = Some(Box::new(why));
         self
+    }
+
+    /// Told in a way that Letta's clients don't send the request again: it may have been carried out.
+    pub(crate) fn not_to_be_repeated(self) -> Self {
+        Self { is_final: true, ..self }
     }
 
     /// With the reason that goes with its kind, unless it has a closer one.
@@ -248,7 +256,7 @@ impl IntoResponse for Problem {
         } else if matches!(self.kind, Kind::Unavailable | Kind::Timeout | Kind::RequestTimeout) {
             headers.insert(RETRY_AFTER, RETRY_SECONDS);
         }
-        if self.kind.is_upstreams() {
+        if self.is_final || self.kind.is_upstreams() {
             // Letta's clients send a request again after such an answer, a message too.
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

@@ -1,5 +1,8 @@
 //! The id by which a request is found in the log.
 
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::keys::random_bytes;
@@ -18,8 +21,16 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     {
         return given.clone();
     }
-    let id = format!("{:016x}", u64::from_ne_bytes(random_bytes()));
-    HeaderValue::try_from(id).expect("hexadecimal digits are a header value")
+    HeaderValue::try_from(format!("{:016x}", fresh())).expect("hexadecimal digits are a header value")
+}
+
+/// A number that no other request of this process has. They needn't be secret, only different, also from
+/// those of other servers: counting on from a random start is enough, spread so that neighbours don't look
+/// alike. The multiplier is odd, so no two become one.
+fn fresh() -> u64 {
+    static START: LazyLock<u64> = LazyLock::new(|| u64::from_ne_bytes(random_bytes()));
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    START.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

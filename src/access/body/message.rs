@@ -99,13 +99,13 @@ fn rewrite_messages(messages: Value) -> Result<Vec<Value>, BodyRefusal> {
 /// `type` is always written: without it the agent server guesses, by fields that make an approval.
 fn rewrite_message(message: Value, at: &str) -> Result<Value, BodyRefusal> {
     let mut sent = fields(message, at)?;
-    let role = sent.remove("role");
-    if role.as_ref().and_then(Value::as_str) != Some("user") {
-        return Err(only(format!("{at}.role"), &["user"], role.as_ref()));
-    }
     let kind = given(&mut sent, "type");
     if kind.as_ref().is_some_and(|kind| kind != "message") {
         return Err(only(format!("{at}.type"), &["message"], kind.as_ref()));
+    }
+    let role = sent.remove("role");
+    if role.as_ref().and_then(Value::as_str) != Some("user") {
+        return Err(only(format!("{at}.role"), &["user"], role.as_ref()));
     }
     let content = rewrite_content(given(&mut sent, "content"), &format!("{at}.content"))?;
     let mut passed = user_message(content);

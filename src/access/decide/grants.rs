@@ -30,8 +30,8 @@ pub(super) fn by_query<'v>(
     match (ids.next(), ids.next()) {
         (Some(id), None) => granted(preset, token, needed, id),
         (first, _) => {
-            let seen = if first.is_some() { "more than once" } else { "nowhere" };
-            let rule = format!("must name the agent, exactly once; it stands {seen}");
+            let seen = if first.is_some() { "stands more than once" } else { "is missing" };
+            let rule = format!("must name the agent, exactly once; it {seen}");
             Err(Denial::QueryNotValid { key: key.to_owned(), rule })
         }
     }

@@ -122,7 +122,7 @@ fn may_ask(table: &Table, token: &Verified, asked: &Verify, path: &str, now: Tim
         Decision::Deny(denial) => denied(&denial),
         Decision::NeedsOwner(owned) => depends(&owned),
         // Not with a body that is out of reach.
-        Decision::NeedsBody => denied(&Denial::BodyNotValid("it is not given here".to_owned())),
+        Decision::NeedsBody(_) => denied(&Denial::BodyNotValid("it is not given here".to_owned())),
     }
 }
 

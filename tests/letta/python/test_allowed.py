@@ -187,6 +187,14 @@ def test_no_answer_holds_a_secret(http, admin, a, query, headers):
     assert SECRET not in answer.text and SOURCE not in answer.text
 
 
+def test_no_answer_tells_where_the_language_model_is(http, admin, a, model):
+    address = model.url.removeprefix("http://")
+    assert address in admin.get(a.path).text
+    assert [path for path in reads(a) if address in http.get(path).text] == []
+    assert address not in http.patch(a.path, json={"description": "x"}).text
+    assert address not in http.post(f"{a.path}/archival-memory", json={"text": "x"}).text
+
+
 def test_an_api_key_sees_all_and_is_not_for_pages(server, a):
     with backend(server) as http:
         assert SECRET in http.get(a.path, params={"include": "agent.secrets"}).text

@@ -174,7 +174,7 @@ def test_no_header_of_a_page_passes_but_what_the_server_needs(http, a, relay):
     assert left == set()
 
 
-@pytest.mark.parametrize("versions", [[], [""], ["x"], ["1.12.1", ""], ["", "1.12.1"], ["1.12.1", "x"]])
+@pytest.mark.parametrize("versions", [[], [""], ["x"], ["1.12.1", ""], ["", "1.12.1"], ["1.12.1", "x"]], ids=str)
 def test_the_server_never_takes_a_page_for_an_old_sdk(http, a, relay, versions):
     # In the form for old ones its answers hold secrets.
     mark = relay.mark()

@@ -109,6 +109,13 @@ def connections(letta):
     return sum(row[1].endswith(f":{port}") and row[3] == "01" for row in rows)
 
 
+def test_the_sdk_does_not_say_again_what_may_have_been_heard(server, token, a, relay):
+    sdk, mark = connect(server, token).with_options(max_retries=2), relay.mark()
+    with pytest.raises(letta_client.InternalServerError):
+        sdk.agents.messages.create(a.id, messages=say("[error 500]")["messages"])
+    assert [str(seen) for seen in relay.since(mark)] == [f"POST {a.path}/messages"]
+
+
 # What the server makes of the provider's refusals: for 401 it is as if the gateway's own secret were wrong.
 @pytest.mark.parametrize(("code", "status"), [(400, 400), (401, 502), (429, 429), (500, 502)])
 def test_the_language_models_failure_is_told_without_its_words(http, a, code, status):
@@ -122,7 +129,12 @@ def test_a_stream_tells_of_a_failure_without_its_words(http, a, code):
     with http.stream("POST", f"{a.path}/messages/stream", json=say(f"[error {code}]")) as answer:
         seen = list(events(answer))
     assert "error" in [kind for kind, _, _ in seen]
-    assert FAILURE not in json.dumps([data for _, data, _ in seen])
-    runs = ok(http.get("/v1/runs/", params={"agent_id": a.id, "limit": "1"}))
-    assert [run["status"] for run in runs] == ["failed"]
-    assert FAILURE not in json.dumps(runs)
+    assert [data for _, data, _ in seen if FAILURE in data] == []
+
+
+def test_a_run_tells_of_a_failure_without_its_words(http, a):
+    assert http.post(f"{a.path}/messages", json=say("[error 429]")).status_code == 429
+    (run,) = ok(http.get("/v1/runs/", params={"agent_id": a.id, "limit": "1"}))
+    assert run["status"] == "failed"
+    assert FAILURE not in json.dumps(run["metadata"])
+    assert FAILURE not in http.get(f"/v1/runs/{run['id']}").text
