@@ -66,7 +66,7 @@ fn allowed(method: &str, target: &Target<'_>, owner: &str) -> Option<Allowed<'st
     match decide(&TABLE, request) {
         Decision::Allow(allowed) => Some(allowed),
         Decision::Deny(_) => None,
-        other @ (Decision::NeedsOwner(_) | Decision::NeedsBody) => panic!("all was said: {other:?}"),
+        other @ (Decision::NeedsOwner(_) | Decision::NeedsBody(_)) => panic!("all was said: {other:?}"),
     }
 }
 

@@ -179,12 +179,15 @@ impl Gateway {
                 }
                 Decision::NeedsBody(route) => {
                     trace.route = &route.template;
-                    place = Some(self.admit(&token, route)?);
+                    // Before the body takes room. A stream that answers it needs the place too, and must not be
+                    // refused it when the message has run.
+                    place = Some(self.enter(&token)?);
                     read = self.read_json(&parts.headers, body.take().unwrap_or_default()).await?;
                 }
             }
         };
         trace.route = &allowed.route.template;
+        self.count(&token, allowed.route)?;
         let rule = allowed.route.answer;
         let response = self.forward(upstream, parts, allowed, body.unwrap_or_default()).await?;
         let answered = async {
@@ -205,18 +208,18 @@ impl Gateway {
         Ok(response)
     }
 
-    /// Keeps a token within its limits, before its body takes room: a request with a body has its place
-    /// among the open answers from here on, since once it is sent it has run.
-    fn admit(&self, token: &Arc<Verified>, route: &Route) -> Result<Place, Problem> {
-        if route.is_message {
-            self.messages.take(&token.jti).map_err(|wait| {
-                let detail = "the token has sent too many messages within a minute";
-                Problem::too_many(detail, "too_many_messages", wait)
-            })?;
+    /// Counts a message request, if it is one, before it is sent: afterwards it has run.
+    fn count(&self, token: &Verified, route: &Route) -> Result<(), Problem> {
+        if !route.is_message {
+            return Ok(());
         }
-        self.enter(token)
+        self.messages.take(&token.jti).map_err(|wait| {
+            let detail = "the token has sent too many messages within a minute";
+            Problem::too_many(detail, "too_many_messages", wait)
+        })
     }
 
+    /// A place among what the token has open.
     pub(super) fn enter(&self, token: &Arc<Verified>) -> Result<Place, Problem> {
         let holder = Holder::Token(token.clone());
         self.streams.enter(&holder, self.settings.open_streams).ok_or_else(|| {

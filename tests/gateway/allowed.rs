@@ -262,7 +262,7 @@ fn a_message_request_is_stripped_of_what_says_more_than_a_message() {
     let stage = Stage::new();
     stage.upstream.answer_json(&json!({"messages": []}));
     let message = json!({
-        "role": "user", "content": [{"type": "text", "text": "hello"}], "otid": "o-1", "name": "Ann",
+        "role": "user", "content": [{"type": "text", "text": "hello"}], "otid": "1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb", "name": "Ann",
         "sender_id": "user-1", "batch_item_id": "b", "group_id": "g", "unheard_of": 1,
     });
     let body = json!({
@@ -278,7 +278,7 @@ fn a_message_request_is_stripped_of_what_says_more_than_a_message() {
     stage.ask(&Ask::post(&format!("/v1/agents/{AGENT}/messages"), &body).by(&stage.token())).expect(200);
     let expected = json!({
         "messages": [{
-            "type": "message", "role": "user", "content": [{"type": "text", "text": "hello"}], "otid": "o-1",
+            "type": "message", "role": "user", "content": [{"type": "text", "text": "hello"}], "otid": "1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb",
             "name": "Ann",
         }],
         "max_steps": 50,

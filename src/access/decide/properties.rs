@@ -173,7 +173,7 @@ fn check(asked: &Asked) -> bool {
     let allowed = match decide(&TABLES[asked.table], request) {
         Decision::Allow(allowed) => allowed,
         Decision::Deny(_) | Decision::NeedsOwner(_) => return false,
-        Decision::NeedsBody => panic!("the body was read"),
+        Decision::NeedsBody(_) => panic!("the body was read"),
     };
     assert!(asked.later < 305, "the token is over");
     assert_ne!(asked.origin, Some("https://evil.example"));

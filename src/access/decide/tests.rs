@@ -332,7 +332,7 @@ mod bodies {
         match decide_changed(table(), &all(), (method, raw), |request| request.body = body) {
             Decision::Allow(allowed) => Ok(allowed.body),
             Decision::Deny(denial) => Err(denial.code().to_owned()),
-            Decision::NeedsBody => Err("needs the body".to_owned()),
+            Decision::NeedsBody(_) => Err("needs the body".to_owned()),
             other @ Decision::NeedsOwner(_) => panic!("{raw}: {other:?}"),
         }
     }

@@ -64,7 +64,7 @@ fn a_plain_message_gets_its_type_and_a_bound() {
 #[test]
 fn what_the_sdks_use_passes_as_it_is() {
     let sent = json!({
-        "messages": [{"role": "user", "type": "message", "content": "hi", "otid": "o-1", "name": "Ada"}],
+        "messages": [{"role": "user", "type": "message", "content": "hi", "otid": "1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb", "name": "Ada"}],
         "streaming": true,
         "stream_tokens": false,
         "include_pings": true,
@@ -275,10 +275,19 @@ fn what_would_impersonate_or_approve_is_dropped_from_a_message() {
 fn a_messages_name_and_otid_are_strings_or_absent() {
     for name in ["name", "otid"] {
         let pointer = format!("/messages/0/{name}");
-        assert_eq!(rewritten(with(&pointer, json!("x")))["messages"][0][name], "x");
+        let id = "1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb";
+        assert_eq!(rewritten(with(&pointer, json!(id)))["messages"][0][name], id);
         assert_eq!(rewritten(with(&pointer, Value::Null)), rewritten(valid()));
         let problem = malformed(with(&pointer, json!({"a": 1})));
         assert_eq!(problem, format!("`messages[0].{name}` must be a string, got an object"));
+    }
+}
+
+/// The agent server attaches to whatever runs under it, so one that can be guessed reads another's run.
+#[test]
+fn an_otid_that_could_be_guessed_is_left_out() {
+    for guess in ["1", "message-1", "00000000"] {
+        assert_eq!(rewritten(with("/messages/0/otid", json!(guess))), rewritten(valid()), "{guess}");
     }
 }
 
