@@ -90,6 +90,7 @@ pub struct App {
     sealer: Arc<RowSealer>,
     static_key: Option<Zeroizing<String>>,
     ring: RwLock<Arc<KeyRing>>,
+    reloading_ring: tokio::sync::Mutex<()>,
     api_keys: RwLock<Arc<ApiKeys>>,
     /// What the two above were read at.
     seen: RwLock<Versions>,
@@ -136,6 +137,7 @@ impl App {
             sealer,
             static_key,
             ring: RwLock::new(Arc::new(ring)),
+            reloading_ring: tokio::sync::Mutex::default(),
             api_keys: RwLock::new(Arc::new(api_keys)),
             seen: RwLock::new(seen),
             revoked,

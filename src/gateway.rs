@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use self::buffer::Buffers;
 pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
@@ -37,6 +38,12 @@ use crate::web::{Kind, Problem};
 
 /// How often open answers are looked through even if nothing was heard: tokens expire, and keys go.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+
+/// How much longer a client may leave its answer unread than the agent server may pause.
+const STALL_SLACK: Duration = Duration::from_secs(10);
+
+/// Large answers that are parsed at the same time; each keeps a core busy.
+const MOST_PARSERS: usize = 2;
 
 /// Shortest pause between two looks, for when tokens are revoked one after another.
 const SWEEP_PAUSE: Duration = Duration::from_millis(50);
@@ -67,6 +74,8 @@ pub struct Gateway {
     owners: Owners,
     buffers: Buffers,
     streams: Arc<Streams>,
+    /// Turns to parse a large answer.
+    parsers: Semaphore,
     messages: Limiter<TokenId>,
     /// Our own origin, as browsers write it.
     public_origin: Option<String>,
@@ -85,7 +94,8 @@ impl Gateway {
             upstream,
             owners: Owners::new(),
             buffers: Buffers::new(),
-            streams: Arc::default(),
+            streams: Arc::new(Streams::new()),
+            parsers: Semaphore::new(MOST_PARSERS),
             public_origin,
         })
     }
@@ -111,6 +121,8 @@ impl Gateway {
         loop {
             let _ = tokio::time::timeout(SWEEP_EVERY, self.app.revocations()).await;
             self.streams.sweep(&self.app, |error| self.explain(error)).await;
+            // Waiting for the agent server ends by itself after `idle_timeout`, and polls then.
+            self.streams.cut_stalled(self.settings.idle_timeout + STALL_SLACK, &self.stalled());
             tokio::time::sleep(SWEEP_PAUSE).await;
             if tidied.elapsed() > Duration::from_secs(60) {
                 tidied = tokio::time::Instant::now();
@@ -124,6 +136,10 @@ impl Gateway {
         let detail = "the server is stopping; see what the agent has said, and go on from there";
         let problem = refusal::because(Kind::Unavailable, detail, "stopping");
         self.streams.stop(&self.json(problem));
+    }
+
+    fn stalled(&self) -> String {
+        self.json(refusal::because(Kind::RequestTimeout, "the answer was not read", "not_read"))
     }
 
     fn explain(&self, error: &crate::app::TokenError) -> String {

@@ -156,7 +156,8 @@ struct Protocols {
 /// What every HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Pause between two looks at a preface that comes in pieces, which happens next to never.
+/// First pause between two looks at a preface that comes in pieces, which happens next to never; each is
+/// twice as long as the one before.
 const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 
 impl Protocols {
@@ -198,7 +199,7 @@ impl Protocols {
 
 /// Looks at the first bytes and leaves them where they are.
 async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
-    let mut start = [0; PREFACE.len()];
+    let (mut start, mut pause) = ([0; PREFACE.len()], PREFACE_PAUSE);
     loop {
         let length = stream.peek(&mut start).await?;
         if length == 0 || !PREFACE.starts_with(&start[..length]) {
@@ -207,7 +208,8 @@ async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
         if length == PREFACE.len() {
             return Ok(true);
         }
-        tokio::time::sleep(PREFACE_PAUSE).await;
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
 }
 

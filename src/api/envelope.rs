@@ -39,7 +39,7 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
     let request_id = id.to_str().unwrap_or_default();
     let status = response.status().as_u16();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        problem.log(request_id, &method, route);
+        problem.log(request_id, method.as_str(), route);
         response = problem.render(&app.settings.issuer, response);
     }
     let took = started.elapsed();

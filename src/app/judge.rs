@@ -120,10 +120,7 @@ impl App {
         if self.ring().key(token.kid(), now).is_none() {
             return Err(TokenError::Invalid);
         }
-        let age = self.revoked.age();
-        if age > self.settings.max_staleness {
-            return Err(StoreError::Stale(age.as_secs()).into());
-        }
+        self.expect_fresh()?;
         let revoked = match self.revoked.ask(token.jti) {
             Memory::Revoked => true,
             Memory::NotRevoked => false,
@@ -147,8 +144,15 @@ impl App {
         }
     }
 
+    /// Refuses to judge by memory that is too old.
+    fn expect_fresh(&self) -> Result<(), StoreError> {
+        let age = self.revoked.age();
+        if age > self.settings.max_staleness { Err(StoreError::Stale(age.as_secs())) } else { Ok(()) }
+    }
+
     /// Whether an API key that was good once still is, as far as this server knows.
     pub fn key_standing(&self, key: &ApiKey) -> Result<(), TokenError> {
+        self.expect_fresh()?;
         if read(&self.api_keys).contains(&key.id) { Ok(()) } else { Err(TokenError::Revoked) }
     }
 
@@ -169,6 +173,8 @@ impl App {
         if let Err(error) = self.reload_ring().await {
             tracing::debug!(%error, "cannot look for a signing key");
         }
+        // Who waited meanwhile is served by this look, however long it took.
+        *looked = Some(Instant::now());
         true
     }
 }

@@ -50,7 +50,9 @@ impl App {
         Ok(())
     }
 
+    /// One at a time: of two that overlap, the one that read first must not write last.
     pub(super) async fn reload_ring(&self) -> Result<(), AppError> {
+        let _turn = self.reloading_ring.lock().await;
         let ring = read_ring(&*self.store, &self.settings, &self.master).await?;
         write(&self.ring, Arc::new(ring));
         Ok(())

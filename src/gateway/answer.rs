@@ -1,7 +1,5 @@
 //! From the agent server's answer to the client's.
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -10,20 +8,15 @@ use serde_json::{Value, json};
 
 use super::buffer::Failure;
 use super::passing::{Bytewise, Endings, Events, Patience};
-use super::streams::{Holder, Place};
+use super::streams::Place;
 use super::{Gateway, headers};
 use crate::access::AnswerRule;
-use crate::keys::Verified;
 use crate::web::{Kind, Problem};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// An answer of known length up to this many bytes isn't watched while it is sent: it is on its way at
-/// once.
-const SHORT: u64 = 64 << 10;
-
 /// Largest answer that is read to take something out of it.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 8 << 20;
 
 /// Largest answer of status 4xx that is read.
 const MOST_REFUSAL_BYTES: usize = 64 << 10;
@@ -54,9 +47,8 @@ impl Gateway {
     /// The answer for a client token's holder.
     pub(super) async fn for_client(
         &self,
-        token: &Arc<Verified>,
         rule: AnswerRule,
-        place: Option<Place>,
+        place: Place,
         response: Response<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
@@ -72,7 +64,7 @@ impl Gateway {
         *answer.status_mut() = status;
         *answer.headers_mut() = headers::to_client(&parts.headers);
         if status.is_client_error() {
-            *answer.body_mut() = self.client_error(status, body).await?.into();
+            *answer.body_mut() = Box::pin(self.client_error(status, body)).await?.into();
             set_json(&mut answer);
             return Ok(answer);
         }
@@ -81,19 +73,16 @@ impl Gateway {
             if is_encoded {
                 return Err(unreadable("the stream is compressed"));
             }
-            let place = match place {
-                Some(place) => place,
-                None => self.enter(token)?,
-            };
+            self.count_stream(&place)?;
             set_stream(answer.headers_mut());
             *answer.body_mut() = Body::new(Events::new(body, place, rule, self.patience(), self.endings()));
         } else if rule == AnswerRule::AsIs {
-            *answer.body_mut() = self.bytewise(&Holder::Token(token.clone()), body, place);
+            *answer.body_mut() = Body::new(Bytewise::new(body, place, self.patience()));
         } else if !body.is_end_stream() {
             if is_encoded {
                 return Err(unreadable("it is compressed"));
             }
-            *answer.body_mut() = self.redacted(rule, body).await?.into();
+            *answer.body_mut() = Box::pin(self.redacted(rule, body, place)).await?;
             set_json(&mut answer);
         }
         Ok(answer)
@@ -102,7 +91,7 @@ impl Gateway {
     /// The answer to an API key: whole.
     pub(super) fn for_key(
         &self,
-        holder: &Holder,
+        place: Place,
         response: Response<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
@@ -119,20 +108,11 @@ impl Gateway {
         *answer.headers_mut() = headers::to_key(parts.headers);
         *answer.body_mut() = if is_event_stream && !answer.headers().contains_key(CONTENT_ENCODING) {
             set_stream(answer.headers_mut());
-            let place = self.streams.enter(holder, 0).ok_or_else(|| Problem::internal("no place"))?;
             Body::new(Events::new(body, place, AnswerRule::AsIs, self.patience(), self.endings()))
         } else {
-            self.bytewise(holder, body, None)
+            Body::new(Bytewise::new(body, place, self.patience()))
         };
         Ok(answer)
-    }
-
-    fn bytewise(&self, holder: &Holder, body: Incoming, place: Option<Place>) -> Body {
-        if body.size_hint().exact().is_some_and(|length| length <= SHORT) {
-            return Body::new(Bytewise::new(body, None, self.patience()));
-        }
-        let place = place.or_else(|| self.streams.enter(holder, 0));
-        Body::new(Bytewise::new(body, place, self.patience()))
     }
 
     fn patience(&self) -> Patience {
@@ -147,21 +127,35 @@ impl Gateway {
         }
     }
 
-    /// The answer's JSON without what must not be seen.
-    async fn redacted(&self, rule: AnswerRule, body: Incoming) -> Result<Vec<u8>, Problem> {
-        let whole = self.buffers.read(body, MOST_BYTES, self.settings.idle_timeout).await;
-        let whole = whole.map_err(|failure| match failure {
+    /// The answer's JSON without what must not be seen. It keeps its room, and its place, until it is sent.
+    async fn redacted(&self, rule: AnswerRule, body: Incoming, place: Place) -> Result<Body, Problem> {
+        let explain = |failure| match failure {
             Failure::TooLarge => unreadable(&format!("it has more than {} MiB", MOST_BYTES >> 20)),
             Failure::NoRoom => busy(),
             Failure::TooSlow => Problem::new(Kind::UpstreamTimeout, "the agent server fell silent"),
             Failure::BrokeOff(cause) => {
                 Problem::new(Kind::UpstreamUnreachable, "the agent server broke off").caused_by(cause)
             }
-        })?;
-        let mut value: Value =
-            serde_json::from_slice(&whole.bytes).map_err(|_| unreadable("it is no JSON"))?;
-        rule.redact(&mut value);
-        serde_json::to_vec(&value).map_err(Problem::internal)
+        };
+        let read = self.buffers.read(body, MOST_BYTES, self.settings.idle_timeout);
+        let mut whole = read.await.map_err(explain)?;
+        self.buffers.take_for_parsing(&mut whole).map_err(explain)?;
+        let is_small = whole.is_small();
+        let redact = move || -> Result<_, Problem> {
+            let mut value: Value =
+                serde_json::from_slice(&whole.bytes).map_err(|_| unreadable("it is no JSON"))?;
+            rule.redact(&mut value);
+            let bytes = serde_json::to_vec(&value).map_err(Problem::internal)?;
+            Ok(whole.replaced_by(bytes))
+        };
+        // A large answer keeps a core busy for a while, which requests must not wait for.
+        let redacted = if is_small {
+            redact()
+        } else {
+            let _turn = self.parsers.acquire().await.map_err(Problem::internal)?;
+            tokio::task::spawn_blocking(redact).await.map_err(Problem::internal)?
+        };
+        Ok(redacted?.into_bytes(place).into())
     }
 
     /// What is said of a status 4xx. The agent server's texts name its users and quote the provider of its

@@ -2,6 +2,7 @@
 //! what it passes, so whatever needs more than a yes or no is refused here.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -11,6 +12,8 @@ use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
 use super::proxy::{Trace, bad_target, provenance, single};
 use super::{Gateway, refusal};
+use futures_util::FutureExt;
+
 use crate::access::{self, Allowed, Decision, Needs, RequestBody, Target};
 use crate::web::{Kind, Problem};
 
@@ -58,12 +61,13 @@ impl Gateway {
     pub async fn forward_auth<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Body> {
         let started = Instant::now();
         let (parts, _body) = request.into_parts();
-        let mut trace = Trace { route: PATH, jti: None };
-        let outcome =
-            self.judge_forwarded(&parts, peer, &mut trace).await.map_err(|problem| match problem.status() {
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => problem,
-                _ => problem.turned_into(Kind::Forbidden),
-            });
+        let mut trace = Trace { route: PATH, jti: None, sent: false };
+        let judged = AssertUnwindSafe(self.judge_forwarded(&parts, peer, &mut trace)).catch_unwind().await;
+        let judged = judged.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic)));
+        let outcome = judged.map_err(|problem| match problem.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => problem,
+            _ => problem.turned_into(Kind::Forbidden),
+        });
         self.finish(&parts, &trace, started, outcome)
     }
 

@@ -64,7 +64,7 @@ pub(super) fn from_client(given: &HeaderMap, sends: Sends, reads_answer: bool) -
             headers.insert(name.clone(), value.clone());
         }
     }
-    if !given.get(SDK_VERSION).is_some_and(is_version) {
+    if !headers.get(SDK_VERSION).is_some_and(is_version) {
         headers.insert(SDK_VERSION, SOME_VERSION);
     }
     if !reads_answer && let Some(encodings) = given.get(ACCEPT_ENCODING) {

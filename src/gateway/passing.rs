@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Sleep;
 
-use super::sse::{EventSplitter, data_of, error_event};
+use super::sse::{EventSplitter, data_of, error_event, type_of};
 use super::streams::Place;
 use crate::access::AnswerRule;
 
@@ -60,14 +60,16 @@ pub(super) enum BrokeOff {
 
 /// Any answer, byte for byte.
 pub(super) struct Bytewise {
-    upstream: Incoming,
-    place: Option<Place>,
+    place: Place,
     patience: Patience,
+    size: SizeHint,
 }
 
 impl Bytewise {
-    pub(super) fn new(upstream: Incoming, place: Option<Place>, patience: Patience) -> Self {
-        Self { upstream, place, patience }
+    pub(super) fn new(upstream: Incoming, place: Place, patience: Patience) -> Self {
+        let size = upstream.size_hint();
+        place.hold(upstream);
+        Self { place, patience, size }
     }
 }
 
@@ -80,10 +82,12 @@ impl Body for Bytewise {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokeOff>>> {
         let this = self.get_mut();
-        if this.place.as_ref().is_some_and(|place| place.cut(context).is_some()) {
+        if this.place.cut(context).is_some() {
             return Poll::Ready(Some(Err(BrokeOff::Cut)));
         }
-        match Pin::new(&mut this.upstream).poll_frame(context) {
+        match this.place.poll(context) {
+            // Trailers stay here: they'd get round what is decided of headers.
+            Poll::Ready(Some(Ok(frame))) if !frame.is_data() => Poll::Ready(None),
             Poll::Ready(frame) => {
                 this.patience.came();
                 Poll::Ready(frame.map(|frame| frame.map_err(BrokeOff::from)))
@@ -96,11 +100,11 @@ impl Body for Bytewise {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.upstream.is_end_stream()
+        self.place.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.upstream.size_hint()
+        self.size.clone()
     }
 }
 
@@ -110,7 +114,6 @@ struct Unreadable;
 /// A stream of events, each passed on when it is whole. It ends well whatever happens: what can't go on
 /// is told by a last event, and half an event is never sent.
 pub(super) struct Events {
-    upstream: Incoming,
     place: Place,
     rule: AnswerRule,
     splitter: EventSplitter,
@@ -128,7 +131,8 @@ impl Events {
         endings: Endings,
     ) -> Self {
         let splitter = EventSplitter::new(MOST_EVENT_BYTES);
-        Self { upstream, place, rule, splitter, patience, endings, ended: false }
+        place.hold(upstream);
+        Self { place, rule, splitter, patience, endings, ended: false }
     }
 
     /// The next event that is whole and may be seen. An error, if one can't be read.
@@ -136,13 +140,14 @@ impl Events {
         while let Some(event) = self.splitter.next_event().map_err(|_| Unreadable)? {
             let data = data_of(&event);
             // A comment, or a field without data, hides nothing.
-            let hides = if self.rule == AnswerRule::AsIs || data.is_empty() {
-                false
-            } else {
-                self.rule.hides(&data).ok_or(Unreadable)?
-            };
-            if !hides {
-                return if is_error(&event) { without_detail(&data).map(Some) } else { Ok(Some(event)) };
+            if self.rule == AnswerRule::AsIs || data.is_empty() {
+                return Ok(Some(event));
+            }
+            if type_of(&event) == b"error" {
+                return Ok(Some(without_detail(&data)));
+            }
+            if !self.rule.hides(&data).ok_or(Unreadable)? {
+                return Ok(Some(event));
             }
         }
         Ok(None)
@@ -179,7 +184,7 @@ impl Body for Events {
                     return this.end(&problem);
                 }
             }
-            match Pin::new(&mut this.upstream).poll_frame(context) {
+            match this.place.poll(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     this.patience.came();
                     if let Ok(data) = frame.into_data() {
@@ -213,16 +218,13 @@ impl Body for Events {
     }
 }
 
-fn is_error(event: &[u8]) -> bool {
-    event.starts_with(b"event: error") || event.starts_with(b"event:error")
-}
-
 /// What the agent server says of a failure of its own, without the part that quotes the provider of its
 /// language model, which may quote a key.
-fn without_detail(data: &[u8]) -> Result<Bytes, Unreadable> {
-    let mut error: Value = serde_json::from_slice(data).map_err(|_| Unreadable)?;
-    if let Some(fields) = error.as_object_mut() {
+fn without_detail(data: &[u8]) -> Bytes {
+    let mut error =
+        serde_json::from_slice(data).unwrap_or_else(|_| json!({"message": "the agent server failed"}));
+    if let Some(fields) = Value::as_object_mut(&mut error) {
         fields.remove("detail");
     }
-    Ok(error_event(&error.to_string()))
+    error_event(&error.to_string())
 }

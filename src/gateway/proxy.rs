@@ -31,8 +31,15 @@ use crate::web::{Kind, Problem, REQUEST_ID, drain, request_id};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// How long a client whose token has too many streams waits before it asks again.
-const STREAM_WAIT: Duration = Duration::from_secs(1);
+/// How long a client whose token has too much open waits before it asks again.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+
+/// Requests that a token may have open: more than a page needs, and few enough that one token keeps nobody
+/// else out.
+const MOST_OPEN: usize = 64;
+
+/// Longest target that is sent; written anew, a query may grow to three times its size.
+const MOST_TARGET_BYTES: usize = 32 << 10;
 
 /// Paths that are Hallpass's own, by their first segments; they are never passed on.
 const OURS: [&str; 9] = [
@@ -64,6 +71,8 @@ pub(super) struct Trace<'g> {
     /// The row's path as it is written in the table; no path of a client.
     pub(super) route: &'g str,
     pub(super) jti: Option<TokenId>,
+    /// Whether the agent server was asked, and so the body is its own affair.
+    pub(super) sent: bool,
 }
 
 impl Gateway {
@@ -72,12 +81,13 @@ impl Gateway {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
         let (body, rest) = drain::split(Body::new(body));
-        let mut trace = Trace { route: "gateway", jti: None };
+        let mut trace = Trace { route: "gateway", jti: None, sent: false };
         let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
-        let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic)));
+        let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
         let mut response = self.finish(&parts, &trace, started, outcome);
         if let Some(rest) = rest
             && response.status().is_client_error()
+            && !trace.sent
             && !rest.discard(parts.headers.contains_key(EXPECT)).await
         {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -95,14 +105,15 @@ impl Gateway {
     ) -> Response<Body> {
         let id = request_id(&parts.headers);
         let request_id = id.to_str().unwrap_or_default();
-        let (method, route) = (&parts.method, trace.route);
+        // Anybody may invent methods, and long ones.
+        let (method, route) = (known(&parts.method), trace.route);
         let mut response = outcome.unwrap_or_else(|problem| {
             let problem = problem.with_reason();
             problem.log(request_id, method, route);
             if let Some(reason) = problem.reason().filter(|_| problem.status().is_client_error()) {
                 self.app.denials.increment(reason);
                 let jti = trace.jti.map(tracing::field::display);
-                tracing::info!(request_id, %method, route, jti, reason, "denied");
+                tracing::info!(request_id, method, route, jti, reason, "denied");
             }
             let mut response = problem.into_response();
             if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -112,9 +123,9 @@ impl Gateway {
             response
         });
         let (status, took) = (response.status().as_u16(), started.elapsed());
-        self.app.requests.note(route, method.as_str(), status, took);
+        self.app.requests.note(route, method, status, took);
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        tracing::debug!(target: "hallpass::http", request_id, %method, route, status, micros, "request");
+        tracing::debug!(target: "hallpass::http", request_id, method, route, status, micros, "request");
         response.headers_mut().insert(REQUEST_ID, id);
         response
     }
@@ -130,13 +141,16 @@ impl Gateway {
         if cors::is_preflight(&parts.method, &parts.headers) {
             return Ok(cors::preflight(&parts.headers));
         }
-        if parts.headers.contains_key(UPGRADE) {
+        if parts.headers.get(UPGRADE).is_some_and(|to| !to.as_bytes().eq_ignore_ascii_case(b"h2c")) {
             let detail = "the gateway passes no upgrades, such as to a WebSocket";
             return Err(refusal::because(Kind::NotImplemented, detail, "upgrade"));
         }
         match self.holder(&parts.headers, trace).await? {
             Holder::Token(token) => self.serve_token(upstream, token, parts, body, peer, trace).await,
-            Holder::Key(key) => self.serve_key(upstream, key, parts, body).await,
+            Holder::Key(key) => {
+                trace.sent = true;
+                Box::pin(self.serve_key(upstream, key, parts, body)).await
+            }
         }
     }
 
@@ -153,7 +167,7 @@ impl Gateway {
         let own_origin = self.own_origin(&token, &parts.headers, &HOST, peer);
         let provenance = provenance(&parts.headers, own_origin.as_deref());
         let (mut owner, mut read, mut body) = (None, RequestBody::Unread, Some(body));
-        let mut place = None;
+        let place = self.enter(&token)?;
         let allowed = loop {
             let decision = access::decide(
                 &self.table,
@@ -175,14 +189,18 @@ impl Gateway {
                     return Err(refusal::denied(denial));
                 }
                 Decision::NeedsOwner(owned) => {
-                    owner = Some(self.owners.find(upstream, &self.buffers, &owned).await?);
+                    // In a box, like all that is rare: what a request holds is moved about for each.
+                    let find = self.owners.find(upstream, &self.buffers, &owned);
+                    owner = Some(Box::pin(find).await?);
                 }
                 Decision::NeedsBody(route) => {
                     trace.route = &route.template;
-                    // Before the body takes room. A stream that answers it needs the place too, and must not be
-                    // refused it when the message has run.
-                    place = Some(self.enter(&token)?);
-                    read = self.read_json(&parts.headers, body.take().unwrap_or_default()).await?;
+                    // Before the body takes room, and not when the message has run.
+                    if route.is_message {
+                        self.count_stream(&place)?;
+                    }
+                    let body = body.take().unwrap_or_default();
+                    read = Box::pin(self.read_json(&parts.headers, body)).await?;
                 }
             }
         };
@@ -191,7 +209,7 @@ impl Gateway {
         let rule = allowed.route.answer;
         let response = self.forward(upstream, parts, allowed, body.unwrap_or_default()).await?;
         let answered = async {
-            let response = self.for_client(&token, rule, place, response).await?;
+            let response = self.for_client(rule, place, response).await?;
             // It may have been revoked while the body came, or the agent server worked; from here on, what is
             // open is watched.
             self.app.standing(&token).await.map_err(refusal::token)?;
@@ -222,10 +240,19 @@ impl Gateway {
     /// A place among what the token has open.
     pub(super) fn enter(&self, token: &Arc<Verified>) -> Result<Place, Problem> {
         let holder = Holder::Token(token.clone());
-        self.streams.enter(&holder, self.settings.open_streams).ok_or_else(|| {
-            let detail = "the token has too many requests with a body, or streams, open";
-            Problem::too_many(detail, "too_many_streams", STREAM_WAIT)
+        self.streams.enter(&holder, MOST_OPEN).ok_or_else(|| {
+            let detail = "the token has too many requests open";
+            Problem::too_many(detail, "too_many_requests", PLACE_WAIT)
         })
+    }
+
+    /// Has a request count as a stream: a message, whose answer may be one, or what turns out to be one.
+    pub(super) fn count_stream(&self, place: &Place) -> Result<(), Problem> {
+        if place.become_stream(self.settings.open_streams) {
+            return Ok(());
+        }
+        let detail = "the token has too many messages or streams open";
+        Err(Problem::too_many(detail, "too_many_streams", PLACE_WAIT))
     }
 
     async fn forward(
@@ -238,10 +265,16 @@ impl Gateway {
         let (sends, body) = match allowed.body {
             UpstreamBody::Nothing => (Sends::Nothing, Body::empty()),
             UpstreamBody::Json(json) => (Sends::Json, Body::from(json)),
-            UpstreamBody::AsSent => (Sends::AsSent, Body::from(self.read_body(body).await?.bytes)),
+            UpstreamBody::AsSent => {
+                (Sends::AsSent, Body::from(Box::pin(self.read_body(body)).await?.into_bytes(())))
+            }
         };
         let reads_answer = allowed.route.answer != access::AnswerRule::AsIs;
         let headers = headers::from_client(&parts.headers, sends, reads_answer);
+        if allowed.path_and_query.len() > MOST_TARGET_BYTES {
+            let rule = format!("the target must have at most {MOST_TARGET_BYTES} bytes");
+            return Err(bad_target(BadTarget(rule)));
+        }
         let target = PathAndQuery::try_from(allowed.path_and_query).map_err(Problem::internal)?;
         upstream.send(parts.method.clone(), target, headers, body).await
     }
@@ -275,11 +308,13 @@ impl Gateway {
         refuse_ours(raw)?;
         let target = PathAndQuery::try_from(raw)
             .map_err(|_| bad_target(BadTarget(format!("the target is not valid: {}", quote(raw)))))?;
-        let headers = headers::from_key(parts.headers.clone());
-        let response = upstream.send(parts.method.clone(), target, headers, body).await?;
         let holder = Holder::Key(key);
         holder.standing(&self.app).await.map_err(refusal::token)?;
-        self.for_key(&holder, response)
+        let place = self.streams.enter(&holder, 0).ok_or_else(|| Problem::internal("no place for a key"))?;
+        let headers = headers::from_key(parts.headers.clone());
+        let response = upstream.send(parts.method.clone(), target, headers, body).await?;
+        holder.standing(&self.app).await.map_err(|error| refusal::token(error).not_to_be_repeated())?;
+        self.for_key(place, response)
     }
 
     /// The origin under which a request without `Origin` reached us: that of our public URL, or, if the
@@ -376,6 +411,21 @@ fn refuse_ours(raw: &str) -> Result<(), Problem> {
             Err(bad_target(BadTarget(text)))
         }
     }
+}
+
+fn known(method: &Method) -> &str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ];
+    if KNOWN.contains(method) { method.as_str() } else { "other" }
 }
 
 fn not_found() -> Problem {

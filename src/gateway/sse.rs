@@ -156,7 +156,7 @@ pub fn data_of(event: &[u8]) -> Cow<'_, [u8]> {
     // Who gets a stream without its first events may take a later one for the first.
     let event = event.strip_prefix(&BOM).unwrap_or(event);
     // The empty line within a `\r\n` holds no data.
-    let mut values = event.split(is_line_end).filter_map(data_value);
+    let mut values = event.split(is_line_end).filter_map(|line| value_of(line, b"data"));
     let Some(first) = values.next() else { return Cow::Borrowed(&[]) };
     let Some(second) = values.next() else { return Cow::Borrowed(first) };
     let mut joined = first.to_vec();
@@ -167,9 +167,15 @@ pub fn data_of(event: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(joined)
 }
 
-/// The value of a line, if its field is `data`.
-fn data_value(line: &[u8]) -> Option<&[u8]> {
-    match line.strip_prefix(b"data")? {
+/// An event's type: the value of its last `event` line; empty if there is none, as in most events.
+pub fn type_of(event: &[u8]) -> &[u8] {
+    let event = event.strip_prefix(&BOM).unwrap_or(event);
+    event.split(is_line_end).filter_map(|line| value_of(line, b"event")).next_back().unwrap_or_default()
+}
+
+/// The value of a line, if its field has this name.
+fn value_of<'l>(line: &'l [u8], name: &[u8]) -> Option<&'l [u8]> {
+    match line.strip_prefix(name)? {
         [] => Some(&[]),
         [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
         _ => None,

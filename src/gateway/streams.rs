@@ -1,11 +1,15 @@
 //! Open answers by who opened them, so that each ends when its token does.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::Context;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
+use hyper::body::{Body, Frame, Incoming};
 
 use crate::app::{App, TokenError};
 use crate::keys::{ApiKey, ApiKeyId, Verified};
@@ -41,16 +45,24 @@ impl Holder {
     }
 }
 
-/// All open answers.
-#[derive(Default)]
+/// All that is open: requests from when their token was judged until their answer has been sent.
 pub(super) struct Streams {
     open: Mutex<HashMap<HolderId, Vec<Arc<Open>>>>,
     /// Set once the server stops: what opens afterwards ends at once.
     stopping: OnceLock<Arc<str>>,
+    /// What times are counted from.
+    since: Instant,
 }
 
 struct Open {
     holder: Holder,
+    /// Whether it counts as a stream.
+    is_stream: AtomicBool,
+    /// The agent server's answer, once it has begun. It is here, so that a cut ends it even if the client
+    /// reads nothing and nobody polls.
+    source: Mutex<Option<Incoming>>,
+    /// When it was polled last, in milliseconds.
+    polled_at: AtomicU64,
     /// Why it must end, as the JSON of a problem.
     cut: OnceLock<Arc<str>>,
     is_cut: AtomicBool,
@@ -58,20 +70,48 @@ struct Open {
 }
 
 impl Open {
+    fn source(&self) -> MutexGuard<'_, Option<Incoming>> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn cut(&self, problem: &Arc<str>) {
         let _ = self.cut.set(problem.clone());
         self.is_cut.store(true, Ordering::Release);
+        // Dropped, it hangs up on the agent server.
+        drop(self.source().take());
         self.waker.wake();
     }
 }
 
-/// A place among the open answers; dropped, it is free again.
+/// A place among what is open; dropped, it is free again.
 pub(super) struct Place {
     open: Arc<Open>,
     streams: Arc<Streams>,
 }
 
 impl Place {
+    /// Counts as a stream from now on; `false` if the holder has `most` of them already (0: any number).
+    pub(super) fn become_stream(&self, most: usize) -> bool {
+        let all = self.streams.lock();
+        let of_holder = all.get(&self.open.holder.id());
+        let is_stream = |open: &&Arc<Open>| open.is_stream.load(Ordering::Relaxed);
+        let streams = of_holder.map_or(0, |open| open.iter().filter(is_stream).count());
+        let fits = most == 0 || streams < most || is_stream(&&self.open);
+        if fits {
+            self.open.is_stream.store(true, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Takes the agent server's answer.
+    pub(super) fn hold(&self, source: Incoming) {
+        self.polled();
+        *self.open.source() = Some(source);
+        if self.open.is_cut.load(Ordering::Acquire) {
+            drop(self.open.source().take());
+        }
+    }
+
     /// Why the answer must end now, if it must; else the task is woken when it must.
     pub(super) fn cut(&self, context: &Context<'_>) -> Option<&str> {
         if !self.open.is_cut.load(Ordering::Acquire) {
@@ -82,6 +122,24 @@ impl Place {
             }
         }
         self.open.cut.get().map(|problem| &**problem)
+    }
+
+    /// The next piece of the answer.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.polled();
+        match &mut *self.open.source() {
+            Some(source) => Pin::new(source).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Whether nothing more of the answer comes. One that was cut has yet to say so.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.open.source().as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn polled(&self) {
+        self.open.polled_at.store(self.streams.now(), Ordering::Relaxed);
     }
 }
 
@@ -99,10 +157,17 @@ impl Drop for Place {
 }
 
 impl Streams {
+    pub(super) fn new() -> Self {
+        Self { open: Mutex::default(), stopping: OnceLock::new(), since: Instant::now() }
+    }
+
     /// Takes a place; `None` if the holder has `most` already (0: any number).
     pub(super) fn enter(self: &Arc<Self>, holder: &Holder, most: usize) -> Option<Place> {
         let open = Arc::new(Open {
             holder: holder.clone(),
+            is_stream: AtomicBool::new(false),
+            source: Mutex::new(None),
+            polled_at: AtomicU64::new(0),
             cut: OnceLock::new(),
             is_cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
@@ -119,6 +184,24 @@ impl Streams {
             open.cut(problem);
         }
         Some(Place { open, streams: self.clone() })
+    }
+
+    /// Ends answers of which the client has read nothing for so long.
+    pub(super) fn cut_stalled(&self, longest: Duration, problem: &str) {
+        let limit = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        let is_stalled = |open: &&Arc<Open>| {
+            now.saturating_sub(open.polled_at.load(Ordering::Relaxed)) > limit && open.source().is_some()
+        };
+        let stalled: Vec<_> = self.lock().values().flatten().filter(is_stalled).cloned().collect();
+        if !stalled.is_empty() {
+            let problem: Arc<str> = problem.into();
+            stalled.iter().for_each(|open| open.cut(&problem));
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Ends the answers of all whose token or key is no longer good.
@@ -143,9 +226,9 @@ impl Streams {
         all.iter().for_each(|open| open.cut(problem));
     }
 
-    /// How many are open.
+    /// How many answers are on their way.
     pub(super) fn len(&self) -> usize {
-        self.lock().values().map(Vec::len).sum()
+        self.lock().values().flatten().filter(|open| open.source().is_some()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HolderId, Vec<Arc<Open>>>> {

@@ -34,7 +34,7 @@ impl Front {
         match &self.gateway {
             Some(gateway) if is_forward_auth(path) => Ok(gateway.forward_auth(request, peer).await),
             Some(gateway) if gateway.is_open() && !is_ours(path) => Ok(gateway.handle(request, peer).await),
-            _ => self.own.call(request).await,
+            _ => Box::pin(self.own.call(request)).await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -200,17 +200,17 @@ impl Problem {
     }
 
     /// Writes what caused it to the log, under the request's id.
-    pub(crate) fn log(&self, request_id: &str, method: &Method, route: &str) {
+    pub(crate) fn log(&self, request_id: &str, method: &str, route: &str) {
         let Some(cause) = &self.cause else {
             return;
         };
         let (reason, error) = (self.reason(), &cause.text);
         match (self.kind, cause.known) {
             (Kind::Internal, _) => {
-                tracing::error!(request_id, %method, route, reason, error, "request failed")
+                tracing::error!(request_id, method, route, reason, error, "request failed")
             }
-            (_, false) => tracing::warn!(request_id, %method, route, reason, error, "request refused"),
-            (_, true) => tracing::debug!(request_id, %method, route, reason, error, "request refused"),
+            (_, false) => tracing::warn!(request_id, method, route, reason, error, "request refused"),
+            (_, true) => tracing::debug!(request_id, method, route, reason, error, "request refused"),
         }
     }
 

@@ -4,7 +4,6 @@ Nothing of this project is imported here, and nothing of Letta anywhere else. Th
 an empty database gets its tables from the classes that describe them.
 """
 
-import asyncio
 import socket
 import sys
 

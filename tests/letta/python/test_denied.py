@@ -2,6 +2,7 @@
 
 import json
 import re
+from http.client import HTTPConnection
 
 import pytest
 
@@ -191,9 +192,7 @@ def test_what_lies_near_is_refused(server, token, a, b, relay, admin, method, pa
 
 def raw(server, method, target, token, body):
     """Sends a target as it is, which HTTP libraries tidy."""
-    import http.client
-
-    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=30)
     headers = {"Authorization": f"Bearer {token}", "Origin": "https://app.example.com"}
     if body:
         headers["Content-Type"] = "application/json"
