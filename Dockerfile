@@ -8,10 +8,10 @@ WORKDIR /build
 # alone, which can't be static.
 ENV RUSTFLAGS="-C target-feature=+crt-static"
 
-# The allocator is built by make. Debian keeps one version of it in a release, so there is nothing to pin.
+# The allocator is built by make. Debian keeps one version of each in a release, so there is nothing to pin.
 # hadolint ignore=DL3008
-RUN command -v make > /dev/null \
- || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
+RUN { command -v make > /dev/null && test -s /etc/ssl/certs/ca-certificates.crt; } \
+ || (apt-get update && apt-get install -y --no-install-recommends ca-certificates make && rm -rf /var/lib/apt/lists/*)
 
 # The dependencies first, against an empty program: this layer is rebuilt only when the lock file changes.
 COPY Cargo.toml Cargo.lock ./
@@ -26,14 +26,17 @@ COPY src src
 RUN touch src/main.rs src/lib.rs \
  && cargo build --release --locked --bin hallpass --target "$(rustc --print host-tuple)" \
  && mkdir -p /image/data \
- && cp "target/$(rustc --print host-tuple)/release/hallpass" /image/hallpass
+ && cp "target/$(rustc --print host-tuple)/release/hallpass" /image/hallpass \
+ && cp /etc/ssl/certs/ca-certificates.crt /image/certificates.pem
 
 FROM scratch
 LABEL org.opencontainers.image.title="Hallpass" \
-      org.opencontainers.image.description="Issues, lists, introspects and revokes short-lived client-side access tokens for Letta agents" \
+      org.opencontainers.image.description="Issues short-lived client-side access tokens for Letta agents, and enforces them" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 COPY LICENSE /LICENSE
+# Whom to believe when the agent server is reached by TLS.
+COPY --from=build /image/certificates.pem /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /image/hallpass /hallpass
 # The volume's first content: an empty folder that the server's user owns.
 COPY --from=build --chown=65532:65532 /image/data /data

@@ -2,7 +2,7 @@
 # `make test` is the whole check: it installs what it needs, as root or through sudo.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-rust test-e2e test-container fuzz lint fmt bench coverage clean
+.PHONY: help run test test-rust test-e2e test-proxies test-letta test-container fuzz lint fmt bench coverage clean
 
 lint_steps := fmt typos shell hadolint deny audit shear clippy doc
 
@@ -13,13 +13,19 @@ run: ## start the server on 127.0.0.1:8284, with its database in this folder
 	cargo run --locked --release -- serve
 
 test: ## everything that must pass, the cheapest first
-	@tests/run tools $(lint_steps) build rust doctest e2e samples fuzz container
+	@tests/run tools $(lint_steps) build rust doctest e2e samples proxies letta fuzz container
 
 test-rust: ## unit, property and HTTP tests
 	@tests/run tools build rust doctest
 
 test-e2e: ## the real SDKs, and the documentation's samples for them, against the real binary
 	@tests/run tools build e2e samples
+
+test-proxies: ## outside verifiers and forward-auth with nginx, Traefik, Caddy, Envoy and HAProxy, as documented
+	@tests/run tools build proxies
+
+test-letta: ## the official SDKs through the gateway to a real Letta server (700 MB from PyPI, once)
+	@tests/run tools build letta
 
 test-container: ## build the image and run it (needs root)
 	tests/container
@@ -34,9 +40,9 @@ fmt: ## format the code
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-bench: ## measure issuing beside other servers; ARGS=growth measures how cost grows with the records
+bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth or postgres measures those
 	cargo build --locked --release --bin hallpass --example bench-server
-	tests/packages wrk
+	tests/packages wrk nginx-light haproxy
 	python3 bench/run.py $(ARGS)
 
 coverage: ## line coverage of the Rust tests, as text

@@ -1,4 +1,5 @@
-//! Hallpass issues client-side access tokens and says whether they are good.
+//! Hallpass issues client-side access tokens, says whether they are good, and lets them pass to an agent
+//! server as far as they go.
 //!
 //! From the bottom up, each module knowing only those before it:
 //!
@@ -8,10 +9,12 @@
 //! - [`units`]: durations and sizes as people write them.
 //! - [`token`]: what a token says, and what a request for one may say; pure.
 //! - [`keys`]: signing keys and their encryption at rest, the master key, API keys.
-//! - [`store`]: where records live: the seam, the group-commit writer, SQLite.
+//! - [`access`]: what a token may do at the agent server: the decision and the permission table; pure.
+//! - [`store`]: where records live: the seam, the group-commit writer, SQLite, PostgreSQL.
 //! - [`app`]: what can be done with tokens and keys; shared by HTTP and the command line.
-//! - [`api`]: the HTTP interface.
-//! - [`gateway`]: what stands in front of an agent server.
+//! - [`web`]: what both HTTP interfaces have in common: errors and request ids.
+//! - [`api`]: the HTTP interface of our own.
+//! - [`gateway`]: the agent server behind us, and what other proxies ask.
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
 //! - [`server`]: accepting connections, the server's own duties, stopping.

@@ -24,7 +24,13 @@ impl AnswerRule {
             AnswerRule::AsIs => {}
             AnswerRule::Agent => blank_secrets(answer),
             AnswerRule::Messages if is_system_message(answer) => *answer = Value::Null,
-            AnswerRule::Messages => drop_system_messages(answer),
+            AnswerRule::Messages => {
+                drop_system_messages(answer);
+                match answer {
+                    Value::Array(items) => items.iter_mut().for_each(blank_run),
+                    one => blank_run(one),
+                }
+            }
         }
     }
 
@@ -58,6 +64,19 @@ fn blank_secrets(value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// Blanks what a run says of its failure, which quotes the provider of the language model, and of whom the
+/// server tells about it.
+fn blank_run(run: &mut Value) {
+    if let Some(error) = run.pointer_mut("/metadata/error") {
+        *error = Value::Null;
+    }
+    for name in ["callback_url", "callback_error"] {
+        if let Some(value) = run.get_mut(name) {
+            *value = Value::Null;
+        }
     }
 }
 
@@ -190,6 +209,16 @@ mod tests {
             }
             _ => Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_runs_failure_is_told_without_the_providers_words() {
+        let run = json!({"id": "run-1", "metadata": {"error": {"detail": "sk-…"}, "run_type": "x"},
+            "callback_url": "http://intern", "callback_error": null});
+        let told = json!({"id": "run-1", "metadata": {"error": null, "run_type": "x"},
+            "callback_url": null, "callback_error": null});
+        assert_eq!(redacted(AnswerRule::Messages, run.clone()), told);
+        assert_eq!(redacted(AnswerRule::Messages, json!([run, {"id": 2}])), json!([told, {"id": 2}]));
     }
 
     proptest! {

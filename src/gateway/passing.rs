@@ -88,6 +88,8 @@ impl Body for Bytewise {
         match this.place.poll(context) {
             // Trailers stay here: they'd get round what is decided of headers.
             Poll::Ready(Some(Ok(frame))) if !frame.is_data() => Poll::Ready(None),
+            // A cut takes the answer away.
+            Poll::Ready(None) if this.place.cut(context).is_some() => Poll::Ready(Some(Err(BrokeOff::Cut))),
             Poll::Ready(frame) => {
                 this.patience.came();
                 Poll::Ready(frame.map(|frame| frame.map_err(BrokeOff::from)))
@@ -190,6 +192,10 @@ impl Body for Events {
                     if let Ok(data) = frame.into_data() {
                         this.splitter.push(data);
                     }
+                }
+                Poll::Ready(None) if let Some(problem) = this.place.cut(context) => {
+                    let problem = problem.to_owned();
+                    return this.end(&problem);
                 }
                 Poll::Ready(None) if this.splitter.is_between_events() => {
                     this.ended = true;
