@@ -106,7 +106,7 @@ impl Body for Bytewise {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }
 

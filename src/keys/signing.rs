@@ -8,8 +8,8 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -85,7 +85,8 @@ pub struct SigningKey {
     kid: Arc<str>,
     algorithm: Algorithm,
     pair: Pair,
-    decoding: DecodingKey,
+    /// The public key, parsed once too.
+    verifier: ParsedPublicKey,
     jwk: Jwk,
     header_segment: String,
 }
@@ -116,22 +117,27 @@ impl SigningKey {
     /// Reads a private key in PKCS #8; everything public is derived from it.
     pub fn from_pkcs8(algorithm: Algorithm, pkcs8: &[u8]) -> Result<Self, SigningError> {
         let read = |e: aws_lc_rs::error::KeyRejected| SigningError::Read(e.to_string());
-        let (pair, decoding) = match algorithm {
+        let (pair, decoding, verifier) = match algorithm {
             Algorithm::EdDSA => {
                 let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(read)?;
                 let decoding = DecodingKey::from_ed_der(pair.public_key().as_ref());
-                (Pair::Ed25519(pair), decoding)
+                let verifier = ParsedPublicKey::new(&ED25519, pair.public_key()).map_err(read)?;
+                (Pair::Ed25519(pair), decoding, verifier)
             }
             Algorithm::ES256 => {
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(read)?;
                 let decoding = DecodingKey::from_ec_der(pair.public_key().as_ref());
-                (Pair::P256(pair), decoding)
+                let verifier =
+                    ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, pair.public_key()).map_err(read)?;
+                (Pair::P256(pair), decoding, verifier)
             }
             Algorithm::RS256 => {
                 let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(read)?;
                 let public = RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key());
                 let decoding = DecodingKey::from_rsa_raw_components(&public.n, &public.e);
-                (Pair::Rsa(pair), decoding)
+                let verifier =
+                    ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key()).map_err(read)?;
+                (Pair::Rsa(pair), decoding, verifier)
             }
         };
         let jwt_error = |e: jsonwebtoken::errors::Error| SigningError::Read(e.to_string());
@@ -140,7 +146,7 @@ impl SigningKey {
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(PublicKeyUse::Signature);
         let header_segment = header_segment(algorithm, &kid)?;
-        Ok(Self { kid: kid.into(), algorithm, pair, decoding, jwk, header_segment })
+        Ok(Self { kid: kid.into(), algorithm, pair, verifier, jwk, header_segment })
     }
 
     /// The key's id: the thumbprint of its JWK (RFC 7638).
@@ -167,8 +173,9 @@ impl SigningKey {
         &self.header_segment
     }
 
-    pub(super) fn decoding(&self) -> &DecodingKey {
-        &self.decoding
+    /// Whether this key signed the message (RFC 7515, section 5.2). The algorithm is the key's own.
+    pub(super) fn verifies(&self, message: &str, signature: &[u8]) -> bool {
+        self.verifier.verify_sig(message.as_bytes(), signature).is_ok()
     }
 
     /// The token with this payload (RFC 7515, section 5.1). For Ed25519 and RSA the same payload gives
@@ -246,8 +253,9 @@ mod tests {
             let key = key(algorithm);
             let token = key.sign("{\"a\":1}").unwrap();
             let (input, signature) = token.rsplit_once('.').unwrap();
+            let decoding = DecodingKey::from_jwk(key.jwk()).unwrap();
             let verified =
-                jsonwebtoken::crypto::verify(signature, input.as_bytes(), &key.decoding, algorithm.jwt())
+                jsonwebtoken::crypto::verify(signature, input.as_bytes(), &decoding, algorithm.jwt())
                     .unwrap();
             assert!(verified, "{algorithm}");
         }
