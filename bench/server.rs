@@ -150,8 +150,11 @@ impl Store for NoStore {
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    hallpass::server::runtime().expect("a runtime").block_on(run());
+}
+
+async fn run() {
     let mode = std::env::args().nth(1).unwrap_or_default();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     println!("{{\"address\":\"{}\"}}", listener.local_addr().expect("a bound address"));

@@ -16,7 +16,7 @@ use crate::{server, telemetry};
 
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
     telemetry::start(&loaded.config.telemetry);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = server::runtime()?;
     // Told where everything else is told, so that whoever collects the log learns why it ended.
     Ok(match runtime.block_on(serve(loaded)) {
         Ok(()) => ExitCode::SUCCESS,

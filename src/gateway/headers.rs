@@ -53,7 +53,7 @@ pub(super) enum Sends {
 /// The request headers that pass with a client token. Encodings are asked for only where the answer
 /// passes as it is.
 pub(super) fn from_client(given: &HeaderMap, sends: Sends, reads_answer: bool) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::with_capacity(given.len() + 3);
     for name in &FROM_CLIENTS {
         if let Some(value) = given.get(name) {
             headers.insert(name.clone(), value.clone());

@@ -13,7 +13,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use percent_encoding::percent_decode_str;
 
 use super::headers::{self, Sends};
@@ -80,7 +80,8 @@ impl Gateway {
     pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
         let started = Instant::now();
         let (parts, body) = request.into_parts();
-        let (body, rest) = drain::split(Body::new(body));
+        let body = if body.is_end_stream() { Body::empty() } else { Body::new(body) };
+        let (body, rest) = drain::split(body);
         let mut trace = Trace { route: "gateway", jti: None, sent: false };
         let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
