@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 use self::buffer::Buffers;
 pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::owners::Owners;
+use self::passing::Endings;
 pub use self::proxy::is_ours;
 use self::streams::Streams;
 use self::upstream::Upstream;
@@ -74,6 +75,7 @@ pub struct Gateway {
     owners: Owners,
     buffers: Buffers,
     streams: Arc<Streams>,
+    endings: Arc<Endings>,
     /// Turns to parse a large answer.
     parsers: Semaphore,
     messages: Limiter<TokenId>,
@@ -88,15 +90,16 @@ impl Gateway {
             url::Url::parse(&app.settings.issuer).ok().map(|url| url.origin().ascii_serialization());
         Ok(Self {
             messages: Limiter::per_minute(settings.messages_per_minute),
-            app,
             table,
             settings,
             upstream,
             owners: Owners::new(),
             buffers: Buffers::new(),
             streams: Arc::new(Streams::new()),
+            endings: Arc::new(answer::endings(&app.settings.issuer)),
             parsers: Semaphore::new(MOST_PARSERS),
             public_origin,
+            app,
         })
     }
 

@@ -197,10 +197,12 @@ impl Protocols {
             return;
         };
         let io = TokioIo::new(Box::pin(bounded(stream)));
-        let service = service_fn(move |request| front.clone().answer(request, peer));
+        // Boxed, it is gone once an answer has begun: a stream goes on for long.
+        let service = service_fn(move |request| Box::pin(front.clone().answer(request, peer)));
         // A client that breaks off or sends no HTTP is its own affair.
         let ended = if is_http2 {
-            watcher.watch(self.http2.serve_connection(io, service)).await
+            // In a box, so that the many connections that don't speak it have no room for it.
+            Box::pin(watcher.watch(self.http2.serve_connection(io, service))).await
         } else {
             watcher.watch(self.http1.serve_connection(io, service)).await
         };

@@ -75,7 +75,8 @@ impl Gateway {
             }
             self.count_stream(&place)?;
             set_stream(answer.headers_mut());
-            *answer.body_mut() = Body::new(Events::new(body, place, rule, self.patience(), self.endings()));
+            *answer.body_mut() =
+                Body::new(Events::new(body, place, rule, self.patience(), self.endings.clone()));
         } else if rule == AnswerRule::AsIs {
             *answer.body_mut() = Body::new(Bytewise::new(body, place, self.patience()));
         } else if !body.is_end_stream() {
@@ -108,7 +109,7 @@ impl Gateway {
         *answer.headers_mut() = headers::to_key(parts.headers);
         *answer.body_mut() = if is_event_stream && !answer.headers().contains_key(CONTENT_ENCODING) {
             set_stream(answer.headers_mut());
-            Body::new(Events::new(body, place, AnswerRule::AsIs, self.patience(), self.endings()))
+            Body::new(Events::new(body, place, AnswerRule::AsIs, self.patience(), self.endings.clone()))
         } else {
             Body::new(Bytewise::new(body, place, self.patience()))
         };
@@ -117,14 +118,6 @@ impl Gateway {
 
     fn patience(&self) -> Patience {
         Patience::new(self.settings.idle_timeout)
-    }
-
-    fn endings(&self) -> Endings {
-        Endings {
-            broke_off: self.json(Problem::new(Kind::UpstreamUnreachable, "the agent server broke off")),
-            too_slow: self.json(Problem::new(Kind::UpstreamTimeout, "the agent server fell silent")),
-            unreadable: self.json(unreadable("an event is no JSON, or too large")),
-        }
     }
 
     /// The answer's JSON without what must not be seen. It keeps its room, and its place, until it is sent.
@@ -180,6 +173,17 @@ impl Gateway {
 /// All room for bodies is taken.
 pub(super) fn busy() -> Problem {
     Problem::new(Kind::Unavailable, "the gateway holds too many large bodies at a time; try again")
+}
+
+/// What streams say that can't go on; `issuer` is the base of a problem's `type`.
+pub(super) fn endings(issuer: &str) -> Endings {
+    let json =
+        |problem: Problem| String::from_utf8(problem.with_reason().to_json(issuer)).unwrap_or_default();
+    Endings {
+        broke_off: json(Problem::new(Kind::UpstreamUnreachable, "the agent server broke off")),
+        too_slow: json(Problem::new(Kind::UpstreamTimeout, "the agent server fell silent")),
+        unreadable: json(unreadable("an event is no JSON, or too large")),
+    }
 }
 
 fn unreadable(what: &str) -> Problem {

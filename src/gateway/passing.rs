@@ -2,6 +2,7 @@
 //! client's token is good.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -120,7 +121,7 @@ pub(super) struct Events {
     rule: AnswerRule,
     splitter: EventSplitter,
     patience: Patience,
-    endings: Endings,
+    endings: Arc<Endings>,
     ended: bool,
 }
 
@@ -130,7 +131,7 @@ impl Events {
         place: Place,
         rule: AnswerRule,
         patience: Patience,
-        endings: Endings,
+        endings: Arc<Endings>,
     ) -> Self {
         let splitter = EventSplitter::new(MOST_EVENT_BYTES);
         place.hold(upstream);
@@ -182,7 +183,7 @@ impl Body for Events {
                 Ok(Some(event)) => return Poll::Ready(Some(Ok(Frame::data(event)))),
                 Ok(None) => {}
                 Err(Unreadable) => {
-                    let problem = std::mem::take(&mut this.endings.unreadable);
+                    let problem = this.endings.unreadable.clone();
                     return this.end(&problem);
                 }
             }
@@ -203,16 +204,16 @@ impl Body for Events {
                 }
                 // Half an event at the end is none (WHATWG HTML, section 9.2.6).
                 Poll::Ready(None) => {
-                    let problem = std::mem::take(&mut this.endings.broke_off);
+                    let problem = this.endings.broke_off.clone();
                     return this.end(&problem);
                 }
                 Poll::Ready(Some(Err(_))) => {
-                    let problem = std::mem::take(&mut this.endings.broke_off);
+                    let problem = this.endings.broke_off.clone();
                     return this.end(&problem);
                 }
                 Poll::Pending => {
                     ready!(this.patience.poll(context));
-                    let problem = std::mem::take(&mut this.endings.too_slow);
+                    let problem = this.endings.too_slow.clone();
                     return this.end(&problem);
                 }
             }
