@@ -1,6 +1,7 @@
 //! The gateway in front of an agent server, and the answers that other proxies ask for: who may pass, and
 //! with what. What may pass is decided in [`crate::access`]; here it is carried out.
 
+mod admission;
 mod answer;
 mod buffer;
 mod cors;
@@ -14,6 +15,7 @@ mod refusal;
 mod request_body;
 pub mod sse;
 mod streams;
+mod target;
 mod upstream;
 
 use std::net::IpAddr;
@@ -27,8 +29,8 @@ use self::buffer::Buffers;
 pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::owners::Owners;
 use self::passing::Endings;
-pub use self::proxy::is_ours;
 use self::streams::Streams;
+pub use self::target::is_ours;
 use self::upstream::Upstream;
 pub use self::upstream::{UpstreamError, UpstreamSettings};
 use crate::access::Table;

@@ -20,8 +20,8 @@ const KEY_LOOKS_EVERY: Duration = Duration::from_secs(1);
 /// Bytes that remembered tokens may take, about: some ten thousand of usual size.
 const MOST_REMEMBERED: u64 = 16 << 20;
 
-/// For how many of them the cache is laid out.
-const USUALLY_REMEMBERED: usize = 4096;
+/// For how many of them the cache is laid out; it grows.
+const USUALLY_REMEMBERED: usize = 512;
 
 /// Why a token isn't honoured.
 #[derive(Debug, thiserror::Error)]

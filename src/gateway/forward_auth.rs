@@ -10,8 +10,9 @@ use axum::http::header::{CACHE_CONTROL, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use super::proxy::{Trace, bad_target, provenance, single};
-use super::{Gateway, refusal};
+use super::admission::{provenance, single};
+use super::proxy::Trace;
+use super::{Gateway, refusal, target};
 use futures_util::FutureExt;
 
 use crate::access::{self, Allowed, Decision, Needs, RequestBody, Target};
@@ -94,7 +95,7 @@ impl Gateway {
             );
         };
         let token = self.token(&parts.headers, trace).await?;
-        let target = Target::parse(raw).map_err(bad_target)?;
+        let target = Target::parse(raw).map_err(target::bad)?;
         let host = match proxy {
             Proxy::Traefik | Proxy::Caddy => &FORWARDED_HOST,
             Proxy::Nginx | Proxy::Envoy | Proxy::Haproxy => &HOST,

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::http::header::ACCEPT;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -18,7 +19,10 @@ use crate::token::AgentId;
 use crate::web::{Kind, Problem};
 
 /// What is remembered, at most; some 200 bytes each.
-const MOST: usize = 16_384;
+const MOST: u64 = 16_384;
+
+/// For how many the cache is laid out; it grows.
+const USUAL: usize = 512;
 
 /// An agent's conversations and runs stay its own.
 const KEEP_FOUND: Duration = Duration::from_secs(600);
@@ -27,7 +31,7 @@ const KEEP_FOUND: Duration = Duration::from_secs(600);
 const KEEP_ABSENT: Duration = Duration::from_secs(5);
 
 /// Questions that are open at a time.
-const MOST_QUESTIONS: usize = 64;
+const MOST_QUESTIONS: usize = 256;
 
 /// Largest answer that is read.
 const MOST_BYTES: usize = 1 << 20;
@@ -51,13 +55,13 @@ impl Entry {
 }
 
 pub(super) struct Owners {
-    known: Cache<Owned, Entry>,
+    known: Cache<Owned, Entry, UnitWeighter>,
     questions: Semaphore,
 }
 
 impl Owners {
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(MOST), questions: Semaphore::new(MOST_QUESTIONS) }
+        Self { known: Cache::with_weighter(USUAL, MOST, UnitWeighter), questions: Semaphore::new(MOST_QUESTIONS) }
     }
 
     /// Whose it is. Who asks for the same at the same time gets the same answer.
