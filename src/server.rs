@@ -6,10 +6,12 @@ mod front;
 
 use std::io;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -83,7 +85,12 @@ pub async fn run(listeners: Listeners, app: Arc<App>, gateway: Arc<Gateway>, sto
     let duties = Duties::start(&app);
     let watch = JoinSet::from_iter([{
         let gateway = gateway.clone();
-        async move { gateway.watch().await }
+        async move {
+            // Whatever happens to it, open answers must go on to end with their tokens.
+            while AssertUnwindSafe(gateway.watch()).catch_unwind().await.is_err() {
+                tracing::error!("watching open answers failed, and begins again");
+            }
+        }
     }]);
     let admin = admin::router(app.clone(), gateway.clone());
     let admin = JoinSet::from_iter([serve(listeners.admin, admin, std::future::pending())]);

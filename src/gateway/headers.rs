@@ -188,6 +188,15 @@ mod tests {
     }
 
     #[test]
+    fn an_sdk_version_that_is_there_twice_is_no_way_round() {
+        let given = map(&[("x-stainless-package-version", "1.12.1")]);
+        let twice = given.into_iter().chain([(Some(SDK_VERSION), HeaderValue::from_static(""))]);
+        let mut headers = HeaderMap::new();
+        twice.for_each(|(name, value)| drop(headers.append(name.unwrap(), value)));
+        assert_eq!(from_client(&headers, Sends::Nothing, true)[SDK_VERSION], "1.0.0");
+    }
+
+    #[test]
     fn a_header_named_by_connection_stays_behind() {
         let given =
             map(&[("connection", "close, x-secret"), ("x-secret", "1"), ("x-kept", "1"), ("te", "trailers")]);

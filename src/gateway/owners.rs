@@ -61,7 +61,10 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn new() -> Self {
-        Self { known: Cache::with_weighter(USUAL, MOST, UnitWeighter), questions: Semaphore::new(MOST_QUESTIONS) }
+        Self {
+            known: Cache::with_weighter(USUAL, MOST, UnitWeighter),
+            questions: Semaphore::new(MOST_QUESTIONS),
+        }
     }
 
     /// Whose it is. Who asks for the same at the same time gets the same answer.

@@ -235,3 +235,20 @@ fn without_detail(data: &[u8]) -> Bytes {
     }
     error_event(&error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_agent_servers_passes_without_what_it_quotes() {
+        let told = |data: &str| String::from_utf8(without_detail(data.as_bytes()).to_vec()).unwrap();
+        assert_eq!(
+            told(r#"{"message_type":"error_message","message":"it failed","detail":"key sk-pro***abc"}"#),
+            "event: error\ndata: {\"message\":\"it failed\",\"message_type\":\"error_message\"}\n\n"
+        );
+        for unreadable in ["plain words sk-pro***abc", "", "[DONE]"] {
+            assert_eq!(told(unreadable), "event: error\ndata: {\"message\":\"the agent server failed\"}\n\n");
+        }
+    }
+}

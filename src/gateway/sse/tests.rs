@@ -274,3 +274,23 @@ proptest! {
         prop_assert_eq!(seen, expected);
     }
 }
+
+#[test]
+fn an_events_type_is_its_last_event_line_whole() {
+    for (event, wanted) in [
+        ("data: x\n\n", ""),
+        ("event: error\ndata: x\n\n", "error"),
+        ("event:error\n\n", "error"),
+        ("event:  error\n\n", " error"),
+        ("event: errors\n\n", "errors"),
+        ("data: x\r\nevent: error\r\n\r\n", "error"),
+        ("\nevent: error\n\n", "error"),
+        ("\u{feff}event: error\n\n", "error"),
+        (": a comment\nid: 1\nevent: error\n\n", "error"),
+        ("event: error\nevent: ping\n\n", "ping"),
+        ("event\n\n", ""),
+        ("data: event: error\n\n", ""),
+    ] {
+        assert_eq!(type_of(event.as_bytes()), wanted.as_bytes(), "{event:?}");
+    }
+}
