@@ -68,8 +68,11 @@ fn blank_secrets(value: &mut Value) {
 }
 
 /// Blanks what a run says of its failure, which quotes the provider of the language model, and of whom the
-/// server tells about it.
+/// server tells about it. No stream has runs in it.
 fn blank_run(run: &mut Value) {
+    if !run["id"].as_str().is_some_and(|id| id.starts_with("run-")) {
+        return;
+    }
     if let Some(error) = run.pointer_mut("/metadata/error") {
         *error = Value::Null;
     }
