@@ -116,7 +116,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Outp
 }
 
 async fn accept(listener: TcpListener, front: Front, stop: impl Future<Output = ()>) {
-    let protocols = Protocols::new();
+    let protocols = Arc::new(Protocols::new());
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut refuses = false;
@@ -167,7 +167,6 @@ async fn accept(listener: TcpListener, front: Front, stop: impl Future<Output = 
 
 /// HTTP/1.1, and HTTP/2 for who begins with its preface (RFC 9113, section 3.3): proxies that speak it
 /// without TLS.
-#[derive(Clone)]
 struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
