@@ -34,10 +34,9 @@ pub use self::target::is_ours;
 use self::upstream::Upstream;
 pub use self::upstream::{UpstreamError, UpstreamSettings};
 use crate::access::Table;
-use crate::app::App;
+use crate::app::{App, TokenError};
 use crate::limits::Limiter;
 use crate::token::TokenId;
-use crate::web::{Kind, Problem};
 
 /// How often open answers are looked through even if nothing was heard: tokens expire, and keys go.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
@@ -127,7 +126,7 @@ impl Gateway {
             let _ = tokio::time::timeout(SWEEP_EVERY, self.app.revocations()).await;
             self.streams.sweep(&self.app, |error| self.explain(error)).await;
             // Waiting for the agent server ends by itself after `idle_timeout`, and polls then.
-            self.streams.cut_stalled(self.settings.idle_timeout + STALL_SLACK, &self.stalled());
+            self.streams.cut_stalled(self.settings.idle_timeout + STALL_SLACK, &self.endings.not_read);
             tokio::time::sleep(SWEEP_PAUSE).await;
             if tidied.elapsed() > Duration::from_secs(60) {
                 tidied = tokio::time::Instant::now();
@@ -138,22 +137,13 @@ impl Gateway {
 
     /// Ends all open answers: the server stops.
     pub fn stop(&self) {
-        let detail = "the server is stopping; see what the agent has said, and go on from there";
-        let problem = refusal::because(Kind::Unavailable, detail, "stopping");
-        self.streams.stop(&self.json(problem));
-    }
-
-    fn stalled(&self) -> String {
-        self.json(refusal::because(Kind::RequestTimeout, "the answer was not read", "not_read"))
-    }
-
-    fn explain(&self, error: &crate::app::TokenError) -> String {
-        self.json(refusal::ending(error))
+        self.streams.stop(&self.endings.stopping);
     }
 
     /// As an event's data.
-    fn json(&self, problem: Problem) -> String {
-        String::from_utf8(problem.with_reason().to_json(&self.app.settings.issuer)).unwrap_or_default()
+    fn explain(&self, error: &TokenError) -> String {
+        let problem = refusal::ending(error).with_reason();
+        String::from_utf8(problem.to_json(&self.app.settings.issuer)).unwrap_or_default()
     }
 
     fn trusts(&self, peer: IpAddr) -> bool {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::buffer::Failure;
 use super::passing::{Bytewise, Endings, Events, Patience};
 use super::streams::Place;
-use super::{Gateway, headers};
+use super::{Gateway, headers, refusal};
 use crate::access::AnswerRule;
 use crate::web::{Kind, Problem};
 
@@ -183,6 +183,12 @@ pub(super) fn endings(issuer: &str) -> Endings {
         broke_off: json(Problem::new(Kind::UpstreamUnreachable, "the agent server broke off")),
         too_slow: json(Problem::new(Kind::UpstreamTimeout, "the agent server fell silent")),
         unreadable: json(unreadable("an event is no JSON, or too large")),
+        not_read: json(refusal::because(Kind::RequestTimeout, "the answer was not read", "not_read")),
+        stopping: json(refusal::because(
+            Kind::Unavailable,
+            "the server is stopping; see what the agent has said, and go on from there",
+            "stopping",
+        )),
     }
 }
 

@@ -23,6 +23,10 @@ pub(super) struct Endings {
     pub(super) broke_off: String,
     pub(super) too_slow: String,
     pub(super) unreadable: String,
+    /// The client reads nothing.
+    pub(super) not_read: String,
+    /// The server stops.
+    pub(super) stopping: String,
 }
 
 /// Waits no longer than so long for the next piece.

@@ -1,6 +1,8 @@
 //! Errors as clients see them: problem details (RFC 9457), with a `message`, which is what Letta's
 //! clients show. [`Problem`] is the only error that becomes a response.
 
+mod causes;
+
 use std::any::Any;
 use std::time::Duration;
 
@@ -10,8 +12,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Kind;
-use crate::app::IssueError;
-use crate::store::StoreError;
 use crate::token::FieldError;
 
 const MOST_RETRY_SECONDS: u64 = 30;
@@ -262,47 +262,6 @@ impl IntoResponse for Problem {
         }
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(error: StoreError) -> Self {
-        let text = error.to_string();
-        let (detail, known) = match error {
-            StoreError::Damaged(_) => return Self::internal(text),
-            StoreError::Busy => {
-                ("the server has more requests than it can store; nothing was done, try again", true)
-            }
-            StoreError::BatchFailed(_) => {
-                ("the database takes no writes for now; nothing was done, try again", true)
-            }
-            StoreError::Unavailable(_) => {
-                ("the database cannot be used for now; nothing was done, try again", false)
-            }
-            StoreError::Stale(_) => (
-                "the database has been out of reach for too long to know which tokens are good; try again",
-                true,
-            ),
-            StoreError::Closed => ("the server is stopping; nothing was done, try again", true),
-        };
-        Self { cause: Some(Cause { text, known }), ..Self::new(Kind::Unavailable, detail) }
-    }
-}
-
-impl From<IssueError> for Problem {
-    fn from(error: IssueError) -> Self {
-        match error {
-            IssueError::Agents(errors) => Self::with_errors(Kind::AgentNotAllowed, errors),
-            IssueError::TooLarge { bytes, limit } => Self::new(
-                Kind::ContentTooLarge,
-                format!(
-                    "the token would have {bytes} bytes, and `tokens.max_bytes` allows {limit}: grant fewer agents, or raise the limit"
-                ),
-            ),
-            IssueError::KeyRevoked => Self::refused_key(),
-            IssueError::Store(error) => error.into(),
-            IssueError::Signing(_) | IssueError::Claims(_) => Self::internal(error),
-        }
     }
 }
 
