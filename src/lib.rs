@@ -17,6 +17,7 @@
 //! - [`gateway`]: the agent server behind us, and what other proxies ask.
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
+//! - [`dev`]: what stands in for the world around the server while a frontend is written.
 //! - [`server`]: accepting connections, the server's own duties, stopping.
 //! - [`cli`]: the commands; the one place that wires the parts together.
 
@@ -28,6 +29,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod gateway;
 pub mod keys;
 pub mod limits;

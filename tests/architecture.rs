@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
@@ -23,6 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("gateway", &["units", "limits", "token", "keys", "access", "app", "web"]),
     ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api", "gateway"]),
     ("config", &["clock", "units", "token", "keys", "access", "store", "gateway"]),
+    ("dev", &["clock"]),
     ("telemetry", &["config"]),
     (
         "cli",
@@ -46,7 +47,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// From each crate, or part of one, to where it may be used: modules and files.
 const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
-    ("axum", &["web", "api", "gateway", "server"]),
+    ("axum", &["web", "api", "gateway", "server", "dev"]),
     ("hyper", &["web", "api", "gateway", "server", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),

@@ -1,0 +1,3 @@
+//! `hallpass dev`: the server that frontend developers keep open.
+
+pub mod agent_server;
