@@ -16,6 +16,7 @@ mod given;
 mod ids;
 mod messages;
 mod objects;
+mod plan;
 mod purpose;
 mod reply;
 mod request;

@@ -12,17 +12,15 @@ use tokio::time::sleep;
 
 use super::AgentServer;
 use super::failure::{ASKED_FOR, model_error};
-use super::messages::{Message, Said, ToolCall, is_among};
+use super::messages::{Message, Said, is_among};
+use super::plan::{Maker, Plan, To};
 use super::reply::Turn;
 use super::request::Sent;
-use super::seed::Seed;
 use super::steering::{Breaks, Steering};
 use super::world::{Run, RunKind, Status, Usage};
-use crate::clock::Timestamp;
 
-/// The pause before the first piece, and between two.
+/// The pause before the first piece.
 const BEFORE_THE_FIRST: Duration = Duration::from_millis(40);
-const BETWEEN: Duration = Duration::from_millis(30);
 
 /// What a listener is told.
 pub(super) enum Event {
@@ -45,29 +43,6 @@ pub(super) struct Begun {
     pub(super) events: UnboundedReceiver<Event>,
     /// The status with which a request is answered in place of all that.
     pub(super) fails_with: Option<StatusCode>,
-}
-
-/// To whom something is said.
-pub(super) struct To {
-    pub(super) agent: String,
-    pub(super) conversation: Option<String>,
-}
-
-/// All that a run will do, decided when it begins.
-struct Plan {
-    generation: u64,
-    run: String,
-    agent: String,
-    conversation: Option<String>,
-    /// What was said to the agent: kept with the first step, as Letta does it.
-    sent: Vec<Message>,
-    steps: Vec<Vec<Message>>,
-    between: Duration,
-    tokens: bool,
-    error: Option<Breaks>,
-    stop_reason: &'static str,
-    usage: Usage,
-    types: Option<Vec<String>>,
 }
 
 impl AgentServer {
@@ -264,100 +239,4 @@ impl Plan {
 /// The words, each with the space that follows it.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
     text.split_inclusive(' ')
-}
-
-/// Makes the messages of a run.
-struct Maker<'a> {
-    seed: Seed,
-    number: u64,
-    run: String,
-    to: &'a To,
-    now: Timestamp,
-}
-
-impl Maker<'_> {
-    fn plan(self, generation: u64, sent: &Sent, steering: &Steering, turn: &Turn<'_>, streams: bool) -> Plan {
-        let first_step = self.seed.id("step", format_args!("{} 0", self.number));
-        let sent_messages = sent.messages.iter().enumerate().map(|(place, message)| {
-            let said = match (&message.content, message.is_system) {
-                (Value::String(text), true) => Said::System(text.clone()),
-                (content, _) => Said::User(content.clone()),
-            };
-            let made = || self.seed.uuid("otid", format_args!("{} {place}", self.number));
-            let otid = message.otid.clone().or_else(|| Some(made()));
-            let name = message.name.clone();
-            Message { otid, name, ..self.message(format_args!("sent {place}"), &first_step, said) }
-        });
-        let sent_messages = sent_messages.collect();
-        let mut steps = self.steps(steering.tool.as_deref(), turn);
-        let all = steps.len();
-        steps.truncate(usize::try_from(sent.max_steps).unwrap_or(0));
-        let stop_reason = if steps.len() < all { "max_steps" } else { "end_turn" };
-        let completion = steps.iter().flatten().map(|message| message.weight().div_ceil(4)).sum();
-        let prompt = 100 + sent.text().len().div_ceil(4);
-        let usage = Usage { prompt: prompt * steps.len(), completion, steps: steps.len() };
-        Plan {
-            generation,
-            agent: self.to.agent.clone(),
-            conversation: self.to.conversation.clone(),
-            sent: sent_messages,
-            steps,
-            between: steering.slow.unwrap_or(BETWEEN),
-            tokens: streams && sent.stream_tokens,
-            error: steering.error,
-            stop_reason,
-            usage,
-            types: sent.types.clone(),
-            run: self.run,
-        }
-    }
-
-    /// A call of a tool and what it returns, if one is wanted; then the reply.
-    fn steps(&self, tool: Option<&str>, turn: &Turn<'_>) -> Vec<Vec<Message>> {
-        let mut steps = Vec::new();
-        if let Some(name) = tool {
-            let step = self.seed.id("step", format_args!("{} 0", self.number));
-            let id = format!("call_{}", self.seed.uuid("call", self.number).replace('-', ""));
-            let arguments = json!({ "query": turn.text }).to_string();
-            let call = ToolCall { id, name: name.to_owned(), arguments };
-            let returned = format!("{name} has been called. Nothing was run: this is a mock.");
-            let said = Said::Call { reasoning: turn.reasoning(), call: call.clone() };
-            let returned = Message {
-                name: Some(name.to_owned()),
-                ..self.message("return", &step, Said::Return { call, text: returned })
-            };
-            steps.push(vec![self.message("call", &step, said), returned]);
-        }
-        let step = self.seed.id("step", format_args!("{} {}", self.number, steps.len()));
-        let said = Said::Reply { reasoning: turn.reasoning(), text: turn.text() };
-        steps.push(vec![self.message("reply", &step, said)]);
-        steps
-    }
-
-    fn message(&self, what: impl std::fmt::Display, step: &str, said: Said) -> Message {
-        Message {
-            id: self.seed.id("message", format_args!("{} {what}", self.number)),
-            otid: None,
-            name: None,
-            conversation: self.to.conversation.clone(),
-            run: Some(self.run.clone()),
-            step: Some(step.to_owned()),
-            at: self.now,
-            said,
-        }
-    }
-}
-
-impl Usage {
-    /// As a message. What a stream of tokens doesn't count is null there.
-    pub(super) fn shown(self, tokens: bool) -> Value {
-        let uncounted = if tokens { Value::Null } else { json!(0) };
-        json!({
-            "message_type": "usage_statistics", "completion_tokens": self.completion,
-            "prompt_tokens": self.prompt, "total_tokens": self.prompt + self.completion,
-            "step_count": self.steps, "run_ids": null, "cached_input_tokens": uncounted,
-            "cache_write_tokens": uncounted, "reasoning_tokens": uncounted,
-            "context_tokens": self.prompt.checked_div(self.steps)
-        })
-    }
 }

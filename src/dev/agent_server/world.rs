@@ -271,3 +271,17 @@ impl Status {
         matches!(self, Status::Created | Status::Running)
     }
 }
+
+impl Usage {
+    /// As a message. What a stream of tokens doesn't count is null there.
+    pub(super) fn shown(self, tokens: bool) -> Value {
+        let uncounted = if tokens { Value::Null } else { json!(0) };
+        json!({
+            "message_type": "usage_statistics", "completion_tokens": self.completion,
+            "prompt_tokens": self.prompt, "total_tokens": self.prompt + self.completion,
+            "step_count": self.steps, "run_ids": null, "cached_input_tokens": uncounted,
+            "cache_write_tokens": uncounted, "reasoning_tokens": uncounted,
+            "context_tokens": self.prompt.checked_div(self.steps)
+        })
+    }
+}

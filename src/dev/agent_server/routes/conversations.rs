@@ -11,9 +11,9 @@ use super::super::failure::Failure;
 use super::super::given::Given;
 use super::super::ids::{check_conversation, is_agent};
 use super::super::messages::Page;
+use super::super::plan::To;
 use super::super::request::Sent;
 use super::super::stream::answer;
-use super::super::work::To;
 use super::super::world::{Conversation, RunKind, World};
 use super::Server;
 use super::messages::cancel;
@@ -122,7 +122,7 @@ pub(super) async fn list_messages(
     let known = agent.ids_in(Some(&id));
     page.forget_cursors_but(&known);
     let messages = page.cut(agent.messages(), |message| is_inside(&message.conversation)).unwrap_or_default();
-    let entries = messages.into_iter().flat_map(|message| message.shown());
+    let entries = messages.into_iter().flat_map(super::super::messages::Message::shown);
     Ok(Json(entries.filter(|entry| page.shows(entry)).collect()))
 }
 

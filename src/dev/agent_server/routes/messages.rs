@@ -11,9 +11,9 @@ use super::super::failure::Failure;
 use super::super::given::Given;
 use super::super::ids::check_agent;
 use super::super::messages::Page;
+use super::super::plan::To;
 use super::super::request::Sent;
 use super::super::stream::answer;
-use super::super::work::To;
 use super::super::world::{RunKind, Status, World};
 use super::Server;
 use crate::clock::Timestamp;
@@ -43,7 +43,7 @@ pub(super) async fn list_messages(
     if !page.ascending {
         messages.reverse();
     }
-    let entries = messages.into_iter().flat_map(|message| message.shown());
+    let entries = messages.into_iter().flat_map(super::super::messages::Message::shown);
     Ok(Json(entries.filter(|entry| page.shows(entry)).collect()))
 }
 
