@@ -19,7 +19,7 @@ use super::account::{Account, Sent};
 use super::admission::Asked;
 use super::headers::{self, Sends};
 use super::streams::Holder;
-use super::upstream::Upstream;
+use super::upstream::{Answer, Upstream};
 use super::{Gateway, cors, refusal, target};
 use crate::access::{Allowed, AnswerRule, UpstreamBody};
 use crate::keys::{ApiKey, Verified};
@@ -188,7 +188,7 @@ impl Gateway {
         allowed: Allowed<'_>,
         body: Body,
         trace: &mut Trace<'_>,
-    ) -> Result<Response<Incoming>, Problem> {
+    ) -> Result<Response<Answer>, Problem> {
         let (sends, body) = match allowed.body {
             UpstreamBody::Nothing => (Sends::Nothing, Bytes::new()),
             UpstreamBody::Json(json) => (Sends::Json, Bytes::from(json)),

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame};
 
+use super::upstream::Answer;
 use crate::app::{App, TokenError};
 use crate::keys::{ApiKey, ApiKeyId, Verified};
 use crate::token::TokenId;
@@ -60,7 +61,7 @@ struct Open {
     is_stream: AtomicBool,
     /// The agent server's answer, once it has begun. It is here, so that a cut ends it even if the client
     /// reads nothing and nobody polls.
-    source: Mutex<Option<Incoming>>,
+    source: Mutex<Option<Answer>>,
     /// When it was polled last, in milliseconds.
     polled_at: AtomicU64,
     /// Why it must end, as the JSON of a problem.
@@ -70,7 +71,7 @@ struct Open {
 }
 
 impl Open {
-    fn source(&self) -> MutexGuard<'_, Option<Incoming>> {
+    fn source(&self) -> MutexGuard<'_, Option<Answer>> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +105,7 @@ impl Place {
     }
 
     /// Takes the agent server's answer.
-    pub(super) fn hold(&self, source: Incoming) {
+    pub(super) fn hold(&self, source: Answer) {
         self.polled();
         *self.open.source() = Some(source);
         if self.open.is_cut.load(Ordering::Acquire) {
