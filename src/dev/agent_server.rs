@@ -24,6 +24,8 @@ mod routes;
 mod seed;
 mod steering;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tools;
 mod work;

@@ -285,3 +285,64 @@ impl Usage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::MAX;
+
+    fn world() -> World {
+        World::new(Seed(1), 0, NOW)
+    }
+
+    #[test]
+    fn the_oldest_agents_are_dropped_with_all_that_is_theirs_but_for_the_first_three() {
+        let mut world = world();
+        let id = |number: usize| Seed(2).id("agent", number);
+        let conversation = world.add_conversation(&id(0), None, &[], NOW).id.clone();
+        world.add_run(run("run-1", &id(0)));
+        for number in 0..MAX_AGENTS {
+            world.agent(&id(number), NOW);
+        }
+        assert_eq!(world.agents.len(), MAX_AGENTS);
+        assert!(from_the_start(Seed(1)).all(|(id, _)| world.agents.iter().any(|agent| agent.id == id)));
+        assert!(world.agents.iter().all(|agent| agent.id != id(0)));
+        assert!(world.conversation(&conversation).is_none() && world.run("run-1").is_none());
+    }
+
+    #[test]
+    fn the_oldest_conversations_and_runs_are_dropped() {
+        let mut world = world();
+        let agent = world.agents[0].id.clone();
+        let first = world.add_conversation(&agent, None, &[], NOW).id.clone();
+        assert_eq!(world.agents[0].ids_in(Some(&first)).len(), 1);
+        for number in 0..MAX_RUNS {
+            world.add_conversation(&agent, None, &[], NOW);
+            world.add_run(run(&format!("run-{number}"), &agent));
+        }
+        world.add_run(run("run-last", &agent));
+        assert_eq!((world.conversations.len(), world.runs.len()), (MAX_CONVERSATIONS, MAX_RUNS));
+        assert!(world.agents[0].ids_in(Some(&first)).is_empty());
+        assert!(world.run("run-0").is_none() && world.run("run-last").is_some());
+        assert_eq!(world.agents[0].messages().count(), MAX_CONVERSATIONS + 1);
+    }
+
+    fn run(id: &str, agent: &str) -> Run {
+        Run {
+            id: id.to_owned(),
+            agent: agent.to_owned(),
+            conversation: None,
+            kind: RunKind::Message,
+            status: Status::Created,
+            created_at: NOW,
+            completed_at: None,
+            request_config: Value::Null,
+            types: None,
+            stop_reason: None,
+            error: None,
+            usage: Usage::default(),
+            work: None,
+        }
+    }
+}
