@@ -17,8 +17,8 @@
 //! - [`gateway`]: the agent server behind us, and what other proxies ask.
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
-//! - [`dev`]: what stands in for the world around the server while a frontend is written.
 //! - [`server`]: accepting connections, the server's own duties, stopping.
+//! - [`dev`]: what `hallpass dev` puts around the server: a played agent server, a clock, faults, a log.
 //! - [`cli`]: the commands; the one place that wires the parts together.
 
 #![warn(unreachable_pub)]

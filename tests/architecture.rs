@@ -22,8 +22,8 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("api", &["clock", "units", "token", "keys", "store", "app", "web"]),
     ("gateway", &["units", "limits", "token", "keys", "access", "app", "web"]),
     ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api", "gateway"]),
+    ("dev", &["clock", "units", "token", "keys", "store", "app", "gateway", "web", "server"]),
     ("config", &["clock", "units", "token", "keys", "access", "store", "gateway"]),
-    ("dev", &["clock"]),
     ("telemetry", &["config"]),
     (
         "cli",
@@ -38,6 +38,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "api",
             "gateway",
             "server",
+            "dev",
             "config",
             "telemetry",
         ],
@@ -48,7 +49,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
 /// From each crate, or part of one, to where it may be used: modules and files.
 const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
     ("axum", &["web", "api", "gateway", "server", "dev"]),
-    ("hyper", &["web", "api", "gateway", "server", "cli/healthcheck.rs"]),
+    ("hyper", &["web", "api", "gateway", "server", "dev", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),
     ("clap", &["cli", "main"]),
