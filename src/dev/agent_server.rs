@@ -11,6 +11,7 @@ use seed::Seed;
 use world::World;
 
 mod agent;
+mod end;
 mod failure;
 mod given;
 mod ids;

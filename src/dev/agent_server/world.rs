@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::agent::Agent;
+use super::end::End;
 use super::objects::USER;
 use super::purpose::{ANY, FROM_THE_START};
 use super::seed::Seed;
@@ -160,10 +161,6 @@ impl World {
         self.runs.iter().find(|run| run.id == id)
     }
 
-    pub(super) fn run_mut(&mut self, id: &str) -> Option<&mut Run> {
-        self.runs.iter_mut().find(|run| run.id == id)
-    }
-
     /// The number of the next run, from which all its ids are drawn.
     pub(super) fn number_run(&mut self) -> u64 {
         self.runs_made += 1;
@@ -178,21 +175,19 @@ impl World {
     }
 
     /// Ends a run that is going on, and says so in its agent; false if it had ended already.
-    pub(super) fn end_run(
-        &mut self,
-        id: &str,
-        status: Status,
-        stop_reason: &'static str,
-        now: Timestamp,
-    ) -> bool {
-        let Some(run) = self.run_mut(id).filter(|run| run.status.is_active()) else { return false };
-        run.status = status;
-        run.stop_reason = Some(stop_reason);
+    pub(super) fn finish_run(&mut self, id: &str, end: &End, now: Timestamp) -> bool {
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.status.is_active()) else {
+            return false;
+        };
+        run.status = end.status;
+        run.stop_reason = end.stop_reason;
+        run.error.clone_from(&end.error);
+        run.usage = end.usage;
         run.completed_at = Some(now);
         run.work = None;
         let agent = run.agent.clone();
         let agent = self.agent(&agent, now);
-        agent.last_stop_reason = Some(stop_reason);
+        agent.last_stop_reason = end.stop_reason.or(agent.last_stop_reason);
         agent.updated_at = now;
         true
     }

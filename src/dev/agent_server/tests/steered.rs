@@ -119,33 +119,61 @@ async fn an_error_is_answered_with_the_status_that_was_asked_for() {
     assert_eq!((status, body["detail"].is_string()), (StatusCode::SERVICE_UNAVAILABLE, true));
     let runs = mock.found("/v1/runs/").await;
     assert!(each(&runs, "status").iter().all(|status| *status == "failed"));
-    assert_eq!(runs[0]["stop_reason"], "llm_api_error");
+    assert_eq!((&runs[0]["stop_reason"], &runs[1]["stop_reason"]), (&Value::Null, &json!("llm_api_error")));
     assert_eq!(runs[1]["metadata"]["error"]["error_type"], "llm_timeout");
     assert_eq!(runs[1]["metadata"]["error"]["run_id"], runs[1]["id"]);
     assert_eq!(mock.found(&mock.path("/messages")).await.as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_may_fail_in_its_middle() {
+async fn a_stream_of_tokens_may_fail_in_its_middle_and_is_never_done() {
     let mock = Mock::new();
-    for (tokens, before) in [
-        (true, &["ping", "reasoning_message", "assistant_message"][..]),
-        (false, &["ping", "reasoning_message"]),
-    ] {
-        let body = said_with("[error stream] [words 20]", &json!({ "stream_tokens": tokens }));
-        let events = mock.events(&mock.path("/messages/stream"), &body).await;
-        assert_eq!(kinds(&events), [before, &["stop_reason", "error_message", "[DONE]"]].concat());
-        let end = &events[events.len() - 3..];
-        assert_eq!(data(&end[0]), json!({ "message_type": "stop_reason", "stop_reason": "llm_api_error" }));
-        assert!(end[1].starts_with("event: error\ndata: {"));
-        let error = data(&end[1]);
-        assert_eq!(error["error_type"], "llm_error");
-        assert_eq!(error["seq_id"], Value::Null);
-        let run = mock.ended(text(&error["run_id"])).await;
-        assert_eq!((&run["status"], &run["metadata"]["error"]), (&json!("failed"), &error));
-    }
+    let body = said_with("[error stream] [words 20]", &json!({ "stream_tokens": true }));
+    let events = mock.events(&mock.path("/messages/stream"), &body).await;
+    let wanted = ["ping", "reasoning_message", "assistant_message", "stop_reason", "error_message"];
+    assert_eq!(kinds(&events), wanted);
+    let said = events.iter().filter(|event| data(event)["message_type"] == "assistant_message");
+    assert_eq!(said.count(), 10);
+    let end = &events[events.len() - 3..];
+    assert_eq!(data(&end[0]), json!({ "message_type": "stop_reason", "stop_reason": "error" }));
+    assert_eq!(data(&end[1]), json!({ "message_type": "stop_reason", "stop_reason": "llm_api_error" }));
+    assert!(end[2].starts_with("event: error\ndata: {"));
+    let error = data(&end[2]);
+    assert_eq!((&error["error_type"], &error["seq_id"]), (&json!("internal_error"), &Value::Null));
+    let run = mock.ended(text(&error["run_id"])).await;
+    assert_eq!((&run["status"], &run["stop_reason"]), (&json!("completed"), &json!("llm_api_error")));
+    assert_eq!(run["metadata"], json!({ "run_type": "send_message_streaming" }));
+    assert_eq!(mock.found(&mock.path("/messages")).await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_messages_may_fail_between_them() {
+    let mock = Mock::new();
+    let body = said("[tool look_up] [error stream]");
+    let events = mock.events(&mock.path("/messages/stream"), &body).await;
+    let before =
+        ["ping", "reasoning_message", "tool_call_message", "tool_return_message", "reasoning_message"];
+    assert_eq!(kinds(&events), [&before[..], &["stop_reason", "error_message", "[DONE]"]].concat());
+    let error = data(&events[6]);
+    assert_eq!(error["error_type"], "llm_error");
+    let run = mock.ended(text(&error["run_id"])).await;
+    assert_eq!((&run["status"], &run["metadata"]["error"]), (&json!("failed"), &error));
+    // What was said before is kept.
+    assert_eq!(mock.found(&mock.path("/messages")).await.as_array().unwrap().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_stream_fails_as_a_whole() {
+    let mock = Mock::new();
     let (status, _) = mock.post(&mock.path("/messages"), &said("[error stream]")).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+    let run = mock.found("/v1/runs/").await[0].clone();
+    assert_eq!((&run["status"], &run["stop_reason"]), (&json!("failed"), &Value::Null));
+    assert!(run["metadata"]["error"].is_string());
+    let (_, run) = mock.post(&mock.path("/messages/async"), &said("[error 429]")).await;
+    let run = mock.ended(text(&run["id"])).await;
+    assert_eq!((&run["status"], &run["stop_reason"]), (&json!("failed"), &json!("error")));
+    assert!(run["metadata"]["error"].is_string());
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,9 +192,6 @@ async fn an_async_run_ends_by_itself() {
     assert_eq!(ended["completed_at"], "2026-01-31T12:00:02.000000");
     assert_eq!(ended["total_duration_ns"], Value::Null);
     assert_eq!(mock.found("/v1/runs/").await[0]["total_duration_ns"], 2_000_000_000_u64);
-    let (_, failed) = mock.post(&mock.path("/messages/async"), &said("[error 429]")).await;
-    let failed = mock.ended(text(&failed["id"])).await;
-    assert_eq!(failed["metadata"]["error"]["error_type"], "llm_rate_limit");
 }
 
 #[tokio::test(start_paused = true)]

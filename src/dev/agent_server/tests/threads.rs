@@ -174,7 +174,7 @@ async fn runs_are_listed_by_their_keys() {
     let conversation = mock.converse(&json!({})).await;
     mock.say("one").await;
     mock.events(&format!("/v1/conversations/{conversation}/messages"), &said("two")).await;
-    mock.post(&mock.path("/messages"), &said("[error 500]")).await;
+    mock.post(&mock.path("/messages/stream"), &said("[error 500]")).await;
     let (_, run) = mock.post(&mock.path("/messages/async"), &said("[slow 1000]")).await;
     let other = "agent-123e4567-e89b-42d3-8456-426614174000";
     mock.post(&format!("/v1/agents/{other}/messages"), &said("five")).await;
