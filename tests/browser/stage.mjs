@@ -70,8 +70,8 @@ export async function startProgram(command, args, ready, { env = {}, cwd } = {})
 export async function startHallpass({ origin, args = [] } = {}) {
   const cwd = await mkdtemp(join(tmpdir(), "hallpass-browser-"));
   const all = ["dev", "--port", "0", ...(origin ? ["--origin", origin] : []), ...args];
-  const program = await startProgram(BINARY, all, /http:\/\/localhost:\d+/, { cwd });
-  const url = program.match[0];
+  const program = await startProgram(BINARY, all, /Base URL +(http:\/\/localhost:\d+)\s/, { cwd });
+  const url = program.match[1];
 
   /** A request with the development key; an answer that isn't 2xx is an error. */
   async function ask(method, path, body) {
