@@ -18,6 +18,7 @@ async function askBackend() {
 let agent; // the agent's address
 let agentFetch; // `fetch` with a token that is always fresh
 let sending; // the message under way can be given up by it
+let loading; // what was said before is on its way
 
 async function connect() {
   const first = await askBackend();
@@ -39,7 +40,11 @@ function post(path, body, signal) {
   return ask(path, { method: "POST", headers, body: JSON.stringify(body), signal });
 }
 
-async function loadMessages() {
+function loadMessages() {
+  loading = showWhatWasSaid();
+}
+
+async function showWhatWasSaid() {
   try {
     const newestFirst = await (await ask("/messages?limit=50")).json();
     hideNotice();
@@ -51,6 +56,7 @@ async function loadMessages() {
 
 /** Whether the message has arrived, as far as can be known. */
 async function send(text) {
+  await loading;
   addMessage("user", text);
   const reply = addReply();
   sending = new AbortController();

@@ -63,6 +63,7 @@ export function addReply() {
 export function showMessages(messages) {
   const shown = { user_message: "user", assistant_message: "agent" };
   log.replaceChildren();
+  log.removeAttribute("aria-busy");
   for (const { message_type: type, content } of messages) if (type in shown) addMessage(shown[type], plain(content));
 }
 
@@ -81,6 +82,7 @@ export function showNotice({ title, text, advice = "", reason = "", status = "",
     notice.append(button);
   }
   notice.hidden = false;
+  log.removeAttribute("aria-busy");
   if (wait) waitFor(wait);
 }
 

@@ -23,6 +23,7 @@ export async function startBackend(hallpassUrl, { name = "backend.mjs", env = {}
 export async function openChat(page, url) {
   await page.goto(url);
   await tokenNumber(page, 1);
+  await page.locator("#log:not([aria-busy])").waitFor({ state: "attached" });
 }
 
 /** Waits until the page says that it has got its nth token. */
@@ -58,8 +59,8 @@ export async function noNotice(page) {
   assert.equal(await page.getByRole("alert").count(), 0, "nothing went wrong that the page tells of");
 }
 
-/** The requests of a page in the log, short: `["preflight 204", "allow 200", "deny 401 token_expired"]`. */
-export function told(requests, path = "/messages") {
-  const wanted = requests.filter((request) => request.path.includes(path));
+/** The requests of a page in the log, short: `["deny 401 token_expired", "allow 200"]`. Preflights come as the browser likes. */
+export function told(requests, path) {
+  const wanted = requests.filter((request) => request.path.endsWith(path) && request.decision !== "preflight");
   return wanted.map(({ decision, status, reason }) => [decision, status, reason].filter(Boolean).join(" "));
 }

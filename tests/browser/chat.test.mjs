@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { AGENT, BACKENDS, EXAMPLE, noNotice, openChat, reply, say, saidSoFar, startBackend, told } from "./chat.mjs";
+import { AGENT, BACKENDS, EXAMPLE, noNotice, openChat, reply, say, saidSoFar, startBackend } from "./chat.mjs";
 import { DEV_KEY, startChromium, startHallpass, until, withPage } from "./stage.mjs";
 
 let hallpass, browser;
@@ -45,7 +45,7 @@ for (const name of Object.keys(BACKENDS)) {
         const seen = new Set();
         await until(async () => {
           seen.add((await saidSoFar(page)).length);
-          return (await page.locator("[aria-busy]").count()) === 0;
+          return (await page.locator("li[aria-busy]").count()) === 0;
         }, "the end of the reply");
         assert.ok(seen.size >= 5, `many lengths on the way: ${[...seen]}`);
         await noNotice(page);

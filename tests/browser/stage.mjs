@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -66,10 +67,10 @@ export async function startProgram(command, args, ready, { env = {}, cwd } = {})
   return { match, output: () => output, stop };
 }
 
-/** `hallpass dev` on a free port, in an empty folder, with its control endpoints as methods. */
-export async function startHallpass({ origin, args = [] } = {}) {
+/** `hallpass dev` on a free port unless told, in an empty folder, with its control endpoints as methods. */
+export async function startHallpass({ port = 0, origin, args = [] } = {}) {
   const cwd = await mkdtemp(join(tmpdir(), "hallpass-browser-"));
-  const all = ["dev", "--port", "0", ...(origin ? ["--origin", origin] : []), ...args];
+  const all = ["dev", "--port", `${port}`, ...(origin ? ["--origin", origin] : []), ...args];
   const program = await startProgram(BINARY, all, /Base URL +(http:\/\/localhost:\d+)\s/, { cwd });
   const url = program.match[1];
 
@@ -113,6 +114,8 @@ export async function withPage(browser, { complaints: expected = [], ...context 
   try {
     const page = await opened.newPage();
     page.setDefaultTimeout(DEADLINE_MS);
+    // Browsers ask for an icon by themselves, where a page names none.
+    await page.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
     page.on("pageerror", (error) => complaints.push(`${error.name}: ${error.message}`));
     page.on("crash", () => complaints.push("the page crashed"));
     page.on("console", (message) => {
@@ -133,18 +136,28 @@ export async function servePages(pages) {
     const path = new URL(request.url, "http://localhost").pathname;
     const type = path.endsWith(".js") ? "text/javascript" : "text/html";
     const found = Object.hasOwn(pages, path);
-    // Browsers ask for an icon by themselves.
-    response.writeHead(found ? 200 : path === "/favicon.ico" ? 204 : 404, { "content-type": `${type}; charset=utf-8` });
+    response.writeHead(found ? 200 : 404, { "content-type": `${type}; charset=utf-8` });
     response.end(found ? pages[path] : "");
   });
-  await new Promise((settle) => server.listen(0, "127.0.0.1", settle));
+  await once(server.listen(0, "127.0.0.1"), "listening");
   return {
     origin: `http://localhost:${server.address().port}`,
     async stop() {
+      const closed = once(server.close(), "close");
       server.closeAllConnections();
-      await new Promise((settle) => server.close(settle));
+      await closed;
     },
   };
+}
+
+/** A port that was free a moment ago, for programs that must know of each other before they start. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 /** One script for browsers from a source text, which may import what is installed in this folder. */

@@ -19,6 +19,7 @@ async function askBackend(): Promise<Answer> {
 
 let agent: { id: string; messages: Letta["agents"]["messages"] } | undefined;
 let sending: AbortController | undefined;
+let loading: Promise<void>; // what was said before is on its way
 
 async function connected() {
   if (agent) return agent;
@@ -35,7 +36,11 @@ function said(error: unknown) {
   return error.error ? { ...error.error, status: error.status ?? error.error.status, wait } : (error.cause ?? error);
 }
 
-async function loadMessages() {
+function loadMessages() {
+  loading = showWhatWasSaid();
+}
+
+async function showWhatWasSaid() {
   try {
     const { id, messages } = await connected();
     const newestFirst = await messages.list(id, { limit: 50 });
@@ -48,6 +53,7 @@ async function loadMessages() {
 
 /** Whether the message has arrived, as far as can be known. */
 async function send(text: string) {
+  await loading;
   addMessage("user", text);
   const reply = addReply();
   const { signal } = (sending = new AbortController());
