@@ -107,6 +107,7 @@ export function startChromium() {
 /**
  * A page in a context of its own. Whatever the page or the browser complains of (errors that nobody caught, errors and
  * warnings on the console) fails the test, unless one of the patterns in `complaints` fits it; and each of those must.
+ * `use` may take complaints out of the list that it is given, and judge them itself.
  */
 export async function withPage(browser, { complaints: expected = [], ...context }, use) {
   const opened = await browser.newContext(context);
