@@ -127,6 +127,14 @@ test("`[error stream]` ends the reply with the agent server's own words", () =>
     await reply(page);
   }));
 
+test("`[tool name]` is seen in the page", () =>
+  inChat([], async (page) => {
+    await say(page, "Hello [words 4] [tool archival_memory_search]");
+    assert.equal((await reply(page)).split(/\s+/).length, 4);
+    assert.match(await page.locator("li.agent:last-child .tool").textContent(), /^archival_memory_search/);
+    await noNotice(page);
+  }));
+
 test("a reply can be stopped, and the agent is told to", () =>
   inChat([], async (page) => {
     await say(page, "Take your time [slow 100] [words 40]");
@@ -163,7 +171,8 @@ test("a token is neither stored by the page nor in an address", () =>
 test("a server that is gone is told of, and the chat goes on when it is back", async () => {
   const other = await startHallpass();
   const port = new URL(other.url).port;
-  const own = await startBackend(other.url);
+  // By its other name, which is as good.
+  const own = await startBackend(other.url.replace("localhost", "127.0.0.1"));
   let back;
   try {
     await withPage(browser, { complaints: [/net::ERR_CONNECTION_/, status(401)] }, async (page) => {

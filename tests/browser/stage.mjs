@@ -15,11 +15,13 @@ import { chromium } from "playwright-core";
 export const REPOSITORY = resolve(import.meta.dirname, "../..");
 export const DEV_KEY = "sk-hallpass-dev-not-a-secret";
 export const DEADLINE_MS = 10_000;
+export const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
+export const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
 
 const BINARY = resolve(process.env.HALLPASS_BIN ?? join(REPOSITORY, "target/debug/hallpass"));
-const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
-const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
-  "--disable-component-update --disable-sync";
 
 /** Polls until `condition` holds and gives what it answered. */
 export async function until(condition, what) {
@@ -101,7 +103,7 @@ export async function startHallpass({ port = 0, origin, args = [] } = {}) {
 
 /** Chromium, headless, with a profile that is thrown away. */
 export function startChromium() {
-  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS.split(" ") });
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
 /**
