@@ -3,7 +3,7 @@
 
 const BY_REASON = {
   token_expired: "What the agent had begun goes on. Load the messages to see the reply.",
-  token_revoked: "Somebody took the token back. What the agent had begun goes on: load the messages, or just go on.",
+  token_revoked: "What the agent had begun goes on. Load the messages to see the reply; that asks for another token.",
   invalid_token: "The key that signed the token is gone. Load the messages: that asks for another token.",
   origin_mismatch: "Open this page at the address that the token names, or let the backend name this page's origin as `hostname`.",
   agent_not_granted: "Let the backend name this agent in the token's `policy`.",

@@ -83,6 +83,7 @@ export function showNotice({ title, text, advice = "", reason = "", status = "",
   }
   notice.hidden = false;
   log.removeAttribute("aria-busy");
+  scroll(); // it takes its room from the messages
   if (wait) waitFor(wait);
 }
 
