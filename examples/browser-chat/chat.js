@@ -46,9 +46,9 @@ function loadMessages() {
 
 async function showWhatWasSaid() {
   try {
-    const newestFirst = await (await ask("/messages?limit=50")).json();
+    const newest = await (await ask("/messages?limit=50")).json(); // the oldest of them first
     hideNotice();
-    showMessages(newestFirst.reverse());
+    showMessages(newest);
   } catch (error) {
     showNotice(explain(error, false), { label: "Try again", run: loadMessages });
   }

@@ -57,7 +57,7 @@ for (const name of Object.keys(BACKENDS)) {
         await say(page, "Remember me [words 9]");
         const answer = await reply(page);
         await page.reload();
-        await page.getByText("Remember me").waitFor();
+        await page.locator("li.user").getByText("Remember me").waitFor();
         assert.equal(await saidSoFar(page), answer);
       }));
 

@@ -152,7 +152,7 @@ test("a message that holds HTML is shown as it is", () =>
     await say(page, `${text} [words 30]`);
     await reply(page);
     await page.reload();
-    await page.getByText(text).first().waitFor();
+    await page.locator("li.user").getByText(text).waitFor();
     assert.equal(await page.locator("#log img, #log b").count(), 0);
     assert.equal(await page.title(), "Chat");
   }));

@@ -43,9 +43,9 @@ function loadMessages() {
 async function showWhatWasSaid() {
   try {
     const { id, messages } = await connected();
-    const newestFirst = await messages.list(id, { limit: 50 });
+    const newest = await messages.list(id, { limit: 50 }); // the oldest of them first
     hideNotice();
-    showMessages(newestFirst.items.reverse());
+    showMessages(newest.items);
   } catch (error) {
     showNotice(explain(said(error), false), { label: "Try again", run: loadMessages });
   }
