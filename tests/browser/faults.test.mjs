@@ -21,7 +21,7 @@ function inChat(complaints, use) {
   return withPage(browser, { complaints }, async (page) => {
     await openChat(page, backend.url);
     await use(page);
-    await say(page, "And now? [words 4]");
+    await say(page, "And now? [slow 0] [words 4]");
     await page.getByRole("alert").waitFor({ state: "hidden" });
     assert.equal((await reply(page)).split(/\s+/).length, 4);
     await noNotice(page);

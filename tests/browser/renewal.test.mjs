@@ -64,7 +64,7 @@ describe("the chat", () => {
       await tokenNumber(page, 2);
       await page.getByRole("alert").waitFor({ state: "hidden" });
       assert.equal((await saidSoFar(page)).split(/\s+/).length, 20);
-      await say(page, "And now? [words 4]");
+      await say(page, "And now? [slow 0] [words 4]");
       assert.equal((await reply(page)).split(/\s+/).length, 4);
     }));
 

@@ -43,7 +43,7 @@ for (const [name, args] of Object.entries({ vite: () => [], "vite preview": () =
     test("a reply comes in pieces, and again after a reload", () =>
       withPage(browser, {}, async (page) => {
         await openChat(page, url);
-        await say(page, "Where is my parcel? [slow 100] [words 10]");
+        await say(page, "Where is my parcel? [slow 80] [words 10]");
         const seen = new Set();
         await until(async () => {
           seen.add((await saidSoFar(page)).length);
