@@ -134,11 +134,13 @@ export async function withPage(browser, { complaints: expected = [], ...context 
   for (const pattern of expected) assert.ok(complaints.some((text) => pattern.test(text)), `no complaint ${pattern}`);
 }
 
+const TYPES = { js: "text/javascript", css: "text/css" };
+
 /** Serves texts by path (`{"/": "<!doctype html>…", "/app.js": "…"}`), at an origin of its own. */
 export async function servePages(pages) {
   const server = createServer((request, response) => {
     const path = new URL(request.url, "http://localhost").pathname;
-    const type = path.endsWith(".js") ? "text/javascript" : "text/html";
+    const type = TYPES[path.split(".").at(-1)] ?? "text/html";
     const found = Object.hasOwn(pages, path);
     response.writeHead(found ? 200 : 404, { "content-type": `${type}; charset=utf-8` });
     response.end(found ? pages[path] : "");

@@ -1,10 +1,12 @@
 // The example with Vite and the official SDK, as its developer sees it (`vite`) and as it is shipped (`vite build`).
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { EXAMPLE, noNotice, notice, openChat, reply, say, saidSoFar, startBackend, told, tokenNumber } from "./chat.mjs";
 import { DEV_KEY, freePort, startChromium, startHallpass, startProgram, until, withPage } from "./stage.mjs";
 
@@ -13,14 +15,19 @@ const VITE = join(FOLDER, "node_modules/vite/bin/vite.js");
 const status = (code) => new RegExp(`^Failed to load resource: the server responded with a status of ${code} `);
 let hallpass, browser, built;
 
-const vite = (args, ready, env = {}) => startProgram(process.execPath, [VITE, ...args], ready, { cwd: FOLDER, env: { NO_COLOR: "1", ...env } });
+/** Runs one of the example's programs to its end; gives what it printed. */
+async function run(...command) {
+  const { stdout } = await promisify(execFile)(process.execPath, command, { cwd: FOLDER })
+    .catch(({ stdout, stderr }) => assert.fail(`${stdout}${stderr}`));
+  return stdout;
+}
 
 before(async () => {
   built = await mkdtemp(join(tmpdir(), "hallpass-vite-"));
   [hallpass, browser] = await Promise.all([
     startHallpass(),
     startChromium(),
-    vite(["build", "--outDir", built, "--emptyOutDir"], /built in/).then((build) => build.stop()),
+    run(VITE, "build", "--outDir", built, "--emptyOutDir"),
   ]);
 });
 after(async () => {
@@ -36,7 +43,9 @@ for (const [name, args] of Object.entries({ vite: () => [], "vite preview": () =
       const port = await freePort();
       url = `http://localhost:${port}`;
       backend = await startBackend(hallpass.url, { env: { ORIGIN: url } });
-      server = await vite([...args(), "--host", "127.0.0.1", "--port", `${port}`], /Local:/, { BACKEND: backend.url });
+      const settings = { cwd: FOLDER, env: { NO_COLOR: "1", BACKEND: backend.url } };
+      const command = [VITE, ...args(), "--host", "127.0.0.1", "--port", `${port}`];
+      server = await startProgram(process.execPath, command, /Local:/, settings);
     });
     after(() => Promise.all([server?.stop(), backend?.stop()]));
 
@@ -92,6 +101,11 @@ test("both pages are the same but for their script", async () => {
   const [own, other] = await Promise.all([EXAMPLE, FOLDER].map((folder) => readFile(join(folder, "index.html"), "utf8")));
   const plain = (html) => html.split("\n").filter((line) => !/<script|rel="stylesheet"/.test(line));
   assert.deepEqual(plain(own), plain(other));
+});
+
+test("its types are right", async () => {
+  const files = await run(join(FOLDER, "node_modules/typescript/bin/tsc"), "--listFiles");
+  assert.match(files, /renewing-fetch\.js/);
 });
 
 test("what is built holds no key and no address", async () => {
