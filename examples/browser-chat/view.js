@@ -24,37 +24,44 @@ const scroll = () => (list.scrollTop = list.scrollHeight);
 const plain = (content) => (Array.isArray(content) ? content.map((part) => part.text ?? "").join("") : content ?? "");
 
 /** @param {"user" | "agent"} who */
-export function addMessage(who, text = "") {
+function addItem(who) {
   const item = element("li", who);
-  item.append(element("span", "who", who === "user" ? "You" : "Agent"), element("p", "said", text));
+  item.append(element("span", "who", who === "user" ? "You" : "Agent"));
   log.append(item);
-  scroll();
   return item;
+}
+
+/** @param {"user" | "agent"} who */
+export function addMessage(who, text = "") {
+  addItem(who).append(element("p", "said", text));
+  scroll();
 }
 
 /** Puts an answer on the page that comes in pieces: `take` each event, then `end`. */
 export function addReply() {
-  const item = addMessage("agent");
-  const said = item.lastChild;
+  const item = addItem("agent");
+  const parts = new Map();
   item.setAttribute("aria-busy", "true"); // so that it is read out when it is complete
+  scroll();
 
-  function note(kind, text) {
-    const known = item.querySelector(`.${kind}`);
-    if (known) known.append(text);
-    else if (text) said.before(element("p", kind, text));
+  function add(kind, id, text) {
+    const key = `${kind} ${id}`; // pieces of one message have one id
+    if (!parts.has(key)) parts.set(key, item.appendChild(element("p", kind)));
+    parts.get(key).append(text ?? "");
   }
   return {
     take(event) {
       const follows = isAtEnd();
-      if (event.message_type === "reasoning_message") note("thought", event.reasoning);
-      if (event.message_type === "tool_call_message") note("tool", event.tool_call?.name ?? "");
-      if (event.message_type === "assistant_message") said.append(plain(event.content));
+      if (event.message_type === "reasoning_message") add("thought", event.id, event.reasoning);
+      if (event.message_type === "tool_call_message") add("tool", event.id, event.tool_call?.name);
+      if (event.message_type === "assistant_message") add("said", event.id, plain(event.content));
       if (follows) scroll();
     },
     end(how = "") {
       item.removeAttribute("aria-busy");
-      if (!said.textContent && !how) item.remove();
       if (how) item.append(element("p", "how", how));
+      else if (!parts.size) item.remove();
+      scroll();
     },
   };
 }
