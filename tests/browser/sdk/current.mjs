@@ -2,20 +2,14 @@
 // text for every server. `agent` is an agent that nobody has talked with, `other` one that the token isn't for.
 
 import Letta from "@letta-ai/letta-client";
-import { ENDED, OTID, Recorder, says, until } from "./shape.mjs";
+import { ENDED, OTID, record, says, until } from "./shape.mjs";
 
-export async function run({ url, token, agent, other, unknown }) {
+export function run({ url, token, agent, other, unknown }) {
   const client = new Letta({ baseURL: url, apiKey: token, maxRetries: 0 });
-  const recorder = new Recorder();
-  const stage = { client, agent, other, unknown, call: recorder.call };
-  await reading(stage);
-  await talking(stage);
-  await streaming(stage);
-  await onItsOwn(stage);
-  await histories(stage);
-  await conversations(stage);
-  await refusals(stage);
-  return recorder.calls;
+  return record(async (call) => {
+    const stage = { client, agent, other, unknown, call };
+    for (const part of [reading, talking, streaming, onItsOwn, histories, conversations, refusals]) await part(stage);
+  });
 }
 
 async function reading({ client, agent, call }) {

@@ -2,19 +2,16 @@
 // its own names to fields. The same text for every server; `agent`, `other` and `unknown` as in `current.mjs`.
 
 import { LettaClient } from "letta-client-legacy";
-import { ENDED, OTID, Recorder, says, until } from "./shape.mjs";
+import { ENDED, OTID, record, says, until } from "./shape.mjs";
 
 const ONCE = { maxRetries: 0 };
 
-export async function run({ url, token, agent, other, unknown }) {
+export function run({ url, token, agent, other, unknown }) {
   const client = new LettaClient({ baseUrl: url, token });
-  const recorder = new Recorder();
-  const stage = { client, agent, other, unknown, call: recorder.call };
-  await reading(stage);
-  await talking(stage);
-  await onItsOwn(stage);
-  await refusals(stage);
-  return recorder.calls;
+  return record(async (call) => {
+    const stage = { client, agent, other, unknown, call };
+    for (const part of [reading, talking, onItsOwn, refusals]) await part(stage);
+  });
 }
 
 async function reading({ client, agent, call }) {

@@ -35,8 +35,19 @@ function elements(values) {
 
 const differsFromLast = (each, n, all) => n === 0 || JSON.stringify(each) !== JSON.stringify(all[n - 1]);
 
+/** Gives the shapes of the calls that a script makes by `call(name, request)`, of all until it fails itself. */
+export async function record(script) {
+  const recorder = new Recorder();
+  try {
+    await script(recorder.call);
+  } catch (error) {
+    recorder.calls["the script itself"] = { fails: { class: nameOf(error), status: null, body: error.message } };
+  }
+  return recorder.calls;
+}
+
 /** Keeps the shape of each call's outcome under the call's name, and gives what it returned to the script. */
-export class Recorder {
+class Recorder {
   calls = {};
 
   call = async (name, request) => {
@@ -59,11 +70,14 @@ export class Recorder {
       const status = error.status ?? error.statusCode;
       // Without a status nothing was answered, or the script itself is wrong.
       const body = status === undefined && error.error === undefined ? error.message : shape(error.error ?? error.body);
-      outcome.fails = { class: error.constructor.name, status: status ?? null, body };
+      outcome.fails = { class: nameOf(error), status: status ?? null, body };
       return undefined;
     }
   };
 }
+
+/** A bundler may have put a line before the name of a class. */
+const nameOf = (error) => error.constructor.name.replace(/^_/, "");
 
 /** Asks again until the answer is as wanted. */
 export async function until(ask, wanted, what) {

@@ -7,6 +7,7 @@ The last user message says what it answers, so that a test steers it through Let
     [call NAME {…}]   calls that tool each time it is asked, with these arguments
     [tool NAME]       calls that tool once and then answers; as Hallpass's own mock of an agent server takes it
     [error 429]       fails with that status, and a text that nobody but the operator should see
+    [error stream]    fails so after three words, if it streams
 
 and otherwise it repeats what was said. `REASONER` thinks aloud before each answer.
 """
@@ -118,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _complete(self, body):
         if failing := re.search(r"\[error (\d+)\]", last_said(body)):
-            return self._send({"error": {"message": FAILURE, "type": "error", "code": "x"}}, int(failing[1]))
+            return self._send({"error": PROBLEM}, int(failing[1]))
         text, call, pause = answer(body)
         call = call and {
             "id": f"call_{uuid.uuid4().hex}", "type": "function", "function": {"name": call[0], "arguments": call[1]}
@@ -139,6 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, body, text, call, pause):
         head = self._head(body, "chat.completion.chunk")
+        failing = {"error": PROBLEM} if "[error stream]" in last_said(body) else {}
 
         def event(delta, finish=None, **more):
             choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
@@ -159,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
             if call:
                 event({"tool_calls": [{"index": 0, **call}]}, "tool_calls")
             else:
-                for word in re.findall(r"\S+\s*", text):
+                for word in re.findall(r"\S+\s*", text)[: 3 if failing else None]:
                     time.sleep(pause)
                     event({"content": word})
-                event({}, "stop")
+                event({}, "stop", **failing)
             event(None, usage=USAGE)
             chunk(b"data: [DONE]\n\n")
             chunk(b"")
@@ -182,4 +184,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+PROBLEM = {"message": FAILURE, "type": "error", "code": "x"}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
