@@ -19,8 +19,8 @@ use hallpass::access::Table;
 use hallpass::app::{App, Settings};
 use hallpass::clock::{SystemClock, Timestamp};
 use hallpass::gateway::Gateway;
-use hallpass::keys::{Algorithm, ApiKeyId, MasterKey, MasterKeySource, Project, SealedKey};
-use hallpass::server::Listeners;
+use hallpass::keys::{Algorithm, ApiKeyId, MasterKey, MasterKeySource, Project, SealedKey, StaticKey};
+use hallpass::server::{Front, Listeners};
 use hallpass::store::{
     ApiKeyRecord, IssuanceRecord, KeyStore, ListQuery, Page, RevocationCursor, Revocations, RevokeFilter,
     Store, StoreError, StoredApiKey, StoredToken, TokenStore, Versions, Writing,
@@ -165,11 +165,12 @@ async fn run() {
             hallpass::server::serve(listener, router, std::future::pending()).await;
         }
         "nostore" => {
-            let admin = TcpListener::bind("127.0.0.1:0").await.expect("another free port");
             let app = app().await;
             let gateway = Gateway::new(app.clone(), Table::default(), Default::default()).expect("it is off");
-            let listeners = Listeners { public: listener, admin };
-            hallpass::server::run(listeners, app, gateway.into(), std::future::pending()).await;
+            let listeners = Listeners { public: listener, admin: None };
+            let gateway = Arc::new(gateway);
+            let front = Front::new(app.clone(), gateway.clone());
+            hallpass::server::run(listeners, app, gateway, front, std::future::pending()).await;
         }
         other => panic!("usage: bench-server echo|nostore, got `{other}`"),
     }
@@ -190,6 +191,7 @@ async fn app() -> Arc<App> {
     };
     let master = MasterKeySource::Given(MasterKey::parse(&STANDARD.encode([0; 32])).expect("32 bytes"));
     let store = Arc::new(NoStore::default());
-    let app = App::open(store, Arc::new(SystemClock), settings, &master, Some(key.into())).await;
+    let static_key = StaticKey { secret: key.into(), gateway: true };
+    let app = App::open(store, Arc::new(SystemClock), settings, &master, Some(static_key)).await;
     Arc::new(app.expect("an application"))
 }

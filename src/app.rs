@@ -12,7 +12,6 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 pub use self::judge::TokenError;
 use self::judge::{Remembered, remembered};
@@ -24,7 +23,7 @@ pub use self::vitals::Vitals;
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{
     Algorithm, ApiKey, ApiKeyId, ApiKeys, KeyRing, MasterKey, MasterKeyError, MasterKeySource, RingError,
-    RotationError, RowSealer,
+    RotationError, RowSealer, StaticKey,
 };
 use crate::limits::Limiter;
 use crate::metrics::{Counter, Labelled, Requests};
@@ -88,7 +87,7 @@ pub struct App {
     master: MasterKey,
     /// Vouches for what is read from the database.
     sealer: Arc<RowSealer>,
-    static_key: Option<Zeroizing<String>>,
+    static_key: Option<StaticKey>,
     ring: RwLock<Arc<KeyRing>>,
     reloading_ring: tokio::sync::Mutex<()>,
     api_keys: RwLock<Arc<ApiKeys>>,
@@ -111,7 +110,7 @@ impl App {
         clock: Arc<dyn Clock>,
         settings: Settings,
         master: &MasterKeySource,
-        static_key: Option<Zeroizing<String>>,
+        static_key: Option<StaticKey>,
     ) -> Result<Self, AppError> {
         let has_keys = !store.signing_keys().await?.is_empty();
         let master = master.load(has_keys)?;
@@ -119,8 +118,7 @@ impl App {
         let seen = store.versions().await?;
         let ring = upkeep::read_ring(&*store, &settings, &master).await?;
         let sealer = Arc::new(RowSealer::new(&master));
-        let api_keys =
-            upkeep::read_api_keys(&*store, &sealer, static_key.as_ref().map(|key| key.as_str())).await?;
+        let api_keys = upkeep::read_api_keys(&*store, &sealer, static_key.as_ref()).await?;
         let (looked_at, now) = (Instant::now(), clock.now());
         let revoked = Revoked::new(looked_at, now, store.revocations(None, revoked::kept_since(now)).await?);
         Ok(Self {

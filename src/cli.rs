@@ -3,6 +3,7 @@
 mod api_key;
 mod config;
 mod db;
+mod dev;
 mod gateway;
 mod healthcheck;
 mod open;
@@ -51,6 +52,9 @@ Commands act on the database and may run while the server does; it notices withi
 enum Command {
     /// Run the server
     Serve,
+    /// Run a local server for frontend work: no configuration, and an agent server that is played
+    #[command(after_long_help = dev::AFTER_HELP)]
+    Dev(dev::Arguments),
     /// Make, list and revoke the API keys of backends
     #[command(subcommand)]
     ApiKey(api_key::Command),
@@ -86,6 +90,7 @@ impl Cli {
             || Loaded::read(self.config.as_deref(), environment()).context("the configuration is not usable");
         match self.command {
             Command::Serve => serve::run(load()?),
+            Command::Dev(arguments) => dev::run(arguments, self.config.is_some()),
             Command::ApiKey(command) => api_key::run(command, load()?),
             Command::Project(command) => project::run(command, load()?),
             Command::SigningKey(command) => signing_key::run(command, load()?),

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
 
 pub use self::forward_auth::ForwardAuthConfig;
-pub use self::gateway::GatewayConfig;
+pub use self::gateway::{GatewayConfig, parse_upstream};
 pub use self::limits::LimitsConfig;
 use self::problem::{Problem, within};
 pub use self::read::{ConfigError, Loaded};
@@ -143,6 +143,13 @@ const fn days(count: u64) -> Duration {
 }
 
 impl Config {
+    /// The same, if it is consistent.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        let wrong = |problem: Problem| ConfigError::new(format!("`{}`", problem.key), problem.text);
+        self.check().map_err(wrong)?;
+        Ok(self)
+    }
+
     /// What the types can't say.
     fn check(&self) -> Result<(), Problem> {
         self.server.check()?;

@@ -1,6 +1,7 @@
 //! The gateway in front of an agent server, and the answers that other proxies ask for: who may pass, and
 //! with what. What may pass is decided in [`crate::access`]; here it is carried out.
 
+mod account;
 mod admission;
 mod answer;
 mod buffer;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+pub use self::account::{Account, Sent};
 use self::buffer::Buffers;
 pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::owners::Owners;
@@ -65,6 +67,8 @@ pub struct Settings {
     pub messages_per_minute: u32,
     /// Answers that a token may have open; 0: any number.
     pub open_streams: usize,
+    /// Whether each answer carries an [`Account`].
+    pub gives_account: bool,
 }
 
 /// The gateway, and forward-auth.

@@ -8,7 +8,10 @@ mod seal;
 mod sealed;
 mod signing;
 
-pub use api_key::{ApiKey, ApiKeyHash, ApiKeyId, ApiKeys, NewApiKey, Project, STATIC_KEY_ID, has_key_form};
+pub use api_key::{
+    ApiKey, ApiKeyHash, ApiKeyId, ApiKeys, DEV_API_KEY, NewApiKey, Project, STATIC_KEY_ID, StaticKey,
+    has_key_form,
+};
 pub use master::{MasterKey, MasterKeyError, MasterKeySource};
 pub use ring::{
     JWKS_MAX_AGE, KeyRing, KeyState, RingError, RingKey, RotationError, Verified, VerifyError, jwks_etag,

@@ -18,6 +18,7 @@
 //! - [`config`]: every setting, its default and where it may come from.
 //! - [`telemetry`]: where logs go, and in which form.
 //! - [`server`]: accepting connections, the server's own duties, stopping.
+//! - [`dev`]: what `hallpass dev` puts around the server: a played agent server, a clock, faults, a log.
 //! - [`cli`]: the commands; the one place that wires the parts together.
 
 #![warn(unreachable_pub)]
@@ -28,6 +29,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod gateway;
 pub mod keys;
 pub mod limits;

@@ -4,6 +4,7 @@ mod admin;
 mod duties;
 mod front;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -11,9 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use futures_util::FutureExt;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 
 use self::duties::Duties;
-use self::front::Front;
+pub use self::front::Front;
 use crate::app::App;
 use crate::gateway::Gateway;
 
@@ -76,12 +80,30 @@ pub fn runtime() -> io::Result<Runtime> {
 pub struct Listeners {
     pub public: TcpListener,
     /// For who watches the server; it answers until the last request is done.
-    pub admin: TcpListener,
+    pub admin: Option<TcpListener>,
+}
+
+/// What stands behind a public listener.
+pub trait Answers: Clone + Send + Sync + 'static {
+    fn answer(
+        self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send;
+
+    /// Ends answers that would go on by themselves: the server stops.
+    fn end_streams(&self);
 }
 
 /// Serves until `stop` is done, then finishes open requests, writes down what is only in memory and
 /// closes the store.
-pub async fn run(listeners: Listeners, app: Arc<App>, gateway: Arc<Gateway>, stop: impl Future<Output = ()>) {
+pub async fn run(
+    listeners: Listeners,
+    app: Arc<App>,
+    gateway: Arc<Gateway>,
+    front: impl Answers,
+    stop: impl Future<Output = ()>,
+) {
     let duties = Duties::start(&app);
     let watch = JoinSet::from_iter([{
         let gateway = gateway.clone();
@@ -92,9 +114,10 @@ pub async fn run(listeners: Listeners, app: Arc<App>, gateway: Arc<Gateway>, sto
             }
         }
     }]);
-    let admin = admin::router(app.clone(), gateway.clone());
-    let admin = JoinSet::from_iter([serve(listeners.admin, admin, std::future::pending())]);
-    let front = Front::new(crate::api::router(app.clone()), Some(gateway));
+    let admin = JoinSet::from_iter(listeners.admin.map(|listener| {
+        let router = admin::router(app.clone(), gateway.clone());
+        serve(listener, router, std::future::pending())
+    }));
     accept(listeners.public, front, stop).await;
     drop((admin, watch));
     duties.end().await;
@@ -112,10 +135,10 @@ pub async fn run(listeners: Listeners, app: Arc<App>, gateway: Arc<Gateway>, sto
 
 /// Serves a router until `stop` is done and open requests have finished.
 pub async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
-    accept(listener, Front::new(router, None), stop).await;
+    accept(listener, Front::router(router), stop).await;
 }
 
-async fn accept(listener: TcpListener, front: Front, stop: impl Future<Output = ()>) {
+async fn accept(listener: TcpListener, front: impl Answers, stop: impl Future<Output = ()>) {
     let protocols = Arc::new(Protocols::new());
     let connections = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
@@ -197,7 +220,7 @@ impl Protocols {
         Self { http1, http2 }
     }
 
-    async fn serve(&self, stream: TcpStream, peer: IpAddr, front: Front, watcher: Watcher) {
+    async fn serve(&self, stream: TcpStream, peer: IpAddr, front: impl Answers, watcher: Watcher) {
         let version = tokio::time::timeout(HEAD_TIMEOUT, begins_with_preface(&stream));
         let Ok(Ok(is_http2)) = version.await else {
             return;

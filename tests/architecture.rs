@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From each module to those that it may know.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("clock", &[]),
     ("units", &[]),
     ("metrics", &[]),
@@ -22,6 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("api", &["clock", "units", "token", "keys", "store", "app", "web"]),
     ("gateway", &["units", "limits", "token", "keys", "access", "app", "web"]),
     ("server", &["clock", "units", "metrics", "token", "keys", "store", "app", "api", "gateway"]),
+    ("dev", &["clock", "units", "token", "keys", "store", "app", "gateway", "web", "server"]),
     ("config", &["clock", "units", "token", "keys", "access", "store", "gateway"]),
     ("telemetry", &["config"]),
     (
@@ -37,6 +38,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "api",
             "gateway",
             "server",
+            "dev",
             "config",
             "telemetry",
         ],
@@ -46,8 +48,8 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// From each crate, or part of one, to where it may be used: modules and files.
 const MAY_BE_USED_IN: [(&str, &[&str]); 9] = [
-    ("axum", &["web", "api", "gateway", "server"]),
-    ("hyper", &["web", "api", "gateway", "server", "cli/healthcheck.rs"]),
+    ("axum", &["web", "api", "gateway", "server", "dev"]),
+    ("hyper", &["web", "api", "gateway", "server", "dev", "cli/healthcheck.rs"]),
     ("tower_http", &["api", "server"]),
     ("sqlx", &["store"]),
     ("clap", &["cli", "main"]),

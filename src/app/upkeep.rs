@@ -10,7 +10,7 @@ use super::{App, AppError, Settings, read, write};
 use crate::clock::Timestamp;
 use crate::keys::{
     ApiKey, ApiKeyHash, ApiKeyId, ApiKeys, KeyRing, KeyState, MasterKey, Project, RotationError, RowSealer,
-    STATIC_KEY_ID, SealedKey,
+    STATIC_KEY_ID, SealedKey, StaticKey,
 };
 use crate::store::{Store, StoreError, Versions};
 use crate::token::{SKEW_AHEAD, retained_from};
@@ -33,9 +33,7 @@ impl App {
         let now: Versions = self.store.versions().await?;
         let seen = read(&self.seen);
         if now.api_keys != seen.api_keys {
-            let keys =
-                read_api_keys(&*self.store, &self.sealer, self.static_key.as_ref().map(|key| key.as_str()))
-                    .await?;
+            let keys = read_api_keys(&*self.store, &self.sealer, self.static_key.as_ref()).await?;
             let earlier = read(&self.api_keys);
             keys.inherit_uses(&earlier);
             write(&self.api_keys, Arc::new(keys));
@@ -182,7 +180,7 @@ pub(super) async fn read_ring(
 pub(super) async fn read_api_keys(
     store: &dyn Store,
     sealer: &RowSealer,
-    static_key: Option<&str>,
+    static_key: Option<&StaticKey>,
 ) -> Result<ApiKeys, StoreError> {
     let projects: HashMap<i64, Arc<Project>> =
         store.projects().await?.into_iter().map(|project| (project.id, Arc::new(project))).collect();
@@ -196,12 +194,12 @@ pub(super) async fn read_api_keys(
         let project = projects.get(&record.project_id).ok_or(StoreError::Damaged("API key's project"))?;
         keys.push((record.hash, ApiKey::new(record.id, project.clone(), record.gateway)));
     }
-    if let Some(secret) = static_key {
+    if let Some(key) = static_key {
         let default = projects.values().find(|project| project.name == DEFAULT_PROJECT);
         let project = default.ok_or(StoreError::Damaged("list of projects"))?;
         keys.push((
-            ApiKeyHash::of(secret),
-            ApiKey::new(ApiKeyId(STATIC_KEY_ID.into()), project.clone(), true),
+            ApiKeyHash::of(&key.secret),
+            ApiKey::new(ApiKeyId(STATIC_KEY_ID.into()), project.clone(), key.gateway),
         ));
     }
     Ok(ApiKeys::new(keys))

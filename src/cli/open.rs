@@ -7,8 +7,8 @@ use anyhow::bail;
 
 use crate::app::{App, Settings};
 use crate::clock::SystemClock;
-use crate::config::{DatabaseConfig, Loaded};
-use crate::keys::MasterKeySource;
+use crate::config::{Config, DatabaseConfig, Loaded};
+use crate::keys::{MasterKeySource, StaticKey};
 use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store};
 use crate::token::Limits;
 
@@ -35,9 +35,16 @@ pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App>
              `HALLPASS_MASTER_KEY_FILE`; `openssl rand -base64 32` makes one, and without it the database is useless"
         ),
     };
-    let settings = Settings {
-        issuer: config.server.public_url,
-        audience: config.tokens.audience,
+    let settings = settings(&config);
+    let static_key = loaded.secrets.api_key.map(|secret| StaticKey { secret, gateway: true });
+    Ok(App::open(store, Arc::new(SystemClock), settings, &master, static_key).await?)
+}
+
+/// What the application needs of a configuration.
+pub(super) fn settings(config: &Config) -> Settings {
+    Settings {
+        issuer: config.server.public_url.clone(),
+        audience: config.tokens.audience.clone(),
         limits: Limits { default_ttl: config.tokens.default_ttl, max_ttl: config.tokens.max_ttl },
         max_token_bytes: config.tokens.max_bytes,
         algorithm: config.signing.algorithm,
@@ -45,8 +52,7 @@ pub(super) async fn app(loaded: Loaded, purpose: Purpose) -> anyhow::Result<App>
         retention: config.database.retention,
         max_staleness: config.database.max_staleness,
         lists_per_minute: config.limits.lists_per_minute,
-    };
-    Ok(App::open(store, Arc::new(SystemClock), settings, &master, loaded.secrets.api_key).await?)
+    }
 }
 
 /// Opens the database that is configured.

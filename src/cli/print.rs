@@ -1,10 +1,15 @@
 //! What commands print: a table for people, JSON for programs.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+
+/// Whether standard output takes colours; see no-color.org.
+pub(super) fn is_coloured() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
 
 /// Prints a line. A reader that has gone away (`| head`) is no failure.
 pub(super) fn line(text: &str) -> io::Result<()> {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::gateway::gateway;
 use super::open::{self, Purpose};
 use crate::config::Loaded;
-use crate::server::Listeners;
+use crate::server::{Front, Listeners};
 use crate::{server, telemetry};
 
 pub(super) fn run(loaded: Loaded) -> anyhow::Result<ExitCode> {
@@ -74,7 +74,8 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     }
     tracing::info!(address = %public.local_addr()?, "listening");
     tracing::info!(address = %admin.local_addr()?, "admin listening");
-    server::run(Listeners { public, admin }, app, gateway, stop).await;
+    let front = Front::new(app.clone(), gateway.clone());
+    server::run(Listeners { public, admin: Some(admin) }, app, gateway, front, stop).await;
     tracing::info!("stopped");
     Ok(())
 }

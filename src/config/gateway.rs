@@ -159,7 +159,8 @@ fn leads_to(url: &Url, address: SocketAddr) -> bool {
     address.ip() == ip || address.ip().is_unspecified() && ip.is_loopback()
 }
 
-fn parse_upstream(text: &str) -> Result<Url, String> {
+/// Reads the address of an agent server: a scheme, a host, and perhaps a port.
+pub fn parse_upstream(text: &str) -> Result<Url, String> {
     let rest = text.split_once("://").map_or("", |(_, rest)| rest);
     // The URL standard forgives white space and backslashes silently, so the text is looked at too. Of
     // what is wrong nothing is repeated: it may hold a password.

@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::ConfigError;
-use crate::keys::{MasterKey, has_key_form};
+use crate::keys::{DEV_API_KEY, MasterKey, has_key_form};
 
 const SHORTEST_API_KEY: usize = 16;
 
@@ -31,6 +31,11 @@ impl Secrets {
         if self.api_key.is_some() {
             return wrong(
                 "the API key is given twice; set one of `HALLPASS_API_KEY` and `HALLPASS_API_KEY_FILE`",
+            );
+        }
+        if *key == DEV_API_KEY {
+            return wrong(
+                "this is the API key of `hallpass dev`, which everybody knows; make one of your own",
             );
         }
         if key.len() < SHORTEST_API_KEY {

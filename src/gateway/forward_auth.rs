@@ -62,7 +62,7 @@ impl Gateway {
     pub async fn forward_auth<B>(&self, request: Request<B>, peer: IpAddr) -> Response<Body> {
         let started = Instant::now();
         let (parts, _body) = request.into_parts();
-        let mut trace = Trace { route: PATH, jti: None, sent: false };
+        let mut trace = Trace::new(PATH);
         let judged = AssertUnwindSafe(self.judge_forwarded(&parts, peer, &mut trace)).catch_unwind().await;
         let judged = judged.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic)));
         let outcome = judged.map_err(|problem| match problem.status() {

@@ -6,14 +6,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{CONNECTION, EXPECT, ORIGIN, UPGRADE};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use hyper::body::{Body as _, Incoming};
 
+use super::account::{Account, Sent};
 use super::admission::Asked;
 use super::headers::{self, Sends};
 use super::streams::Holder;
@@ -21,7 +23,7 @@ use super::upstream::Upstream;
 use super::{Gateway, cors, refusal, target};
 use crate::access::{Allowed, AnswerRule, UpstreamBody};
 use crate::keys::{ApiKey, Verified};
-use crate::token::TokenId;
+use crate::token::{AgentId, TokenId};
 use crate::web::{Kind, Problem, REQUEST_ID, drain, request_id};
 
 /// What is said of a request in the log and in metrics.
@@ -31,6 +33,14 @@ pub(super) struct Trace<'g> {
     pub(super) jti: Option<TokenId>,
     /// Whether the agent server was asked, and so the body is its own affair.
     pub(super) sent: bool,
+    /// What it was asked, if somebody wants to know.
+    pub(super) account: Option<Box<Sent>>,
+}
+
+impl<'g> Trace<'g> {
+    pub(super) fn new(route: &'g str) -> Self {
+        Self { route, jti: None, sent: false, account: None }
+    }
 }
 
 impl Gateway {
@@ -40,7 +50,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let body = if body.is_end_stream() { Body::empty() } else { Body::new(body) };
         let (body, rest) = drain::split(body);
-        let mut trace = Trace { route: "gateway", jti: None, sent: false };
+        let mut trace = Trace::new("gateway");
         let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
         let mut response = self.finish(&parts, &trace, started, outcome);
@@ -52,6 +62,11 @@ impl Gateway {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+
+    /// Refuses a request with a token as the gateway would, whatever it asks for.
+    pub fn refuse(&self, parts: &Parts, problem: Problem) -> Response<Body> {
+        self.finish(parts, &Trace::new("gateway"), Instant::now(), Err(problem))
     }
 
     /// Gives an answer its id, and a refusal its body and its line in the log.
@@ -86,7 +101,27 @@ impl Gateway {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(target: "hallpass::http", request_id, method, route, status, micros, "request");
         response.headers_mut().insert(REQUEST_ID, id);
+        if self.settings.gives_account {
+            let sent = trace.account.as_deref().cloned();
+            response.extensions_mut().insert(Account { route: route.into(), token_id: trace.jti, sent });
+        }
         response
+    }
+
+    /// Notes what the agent server is about to be sent, if somebody wants to know.
+    fn note_sent(
+        &self,
+        trace: &mut Trace<'_>,
+        agent: Option<&AgentId>,
+        method: &Method,
+        target: &PathAndQuery,
+        body: Option<&Bytes>,
+    ) {
+        if self.settings.gives_account {
+            let (method, target) = (method.clone(), target.to_string());
+            trace.account =
+                Some(Box::new(Sent { agent: agent.cloned(), method, target, body: body.cloned() }));
+        }
     }
 
     async fn serve<'g>(
@@ -108,7 +143,7 @@ impl Gateway {
             Holder::Token(token) => self.serve_token(upstream, token, parts, body, peer, trace).await,
             Holder::Key(key) => {
                 trace.sent = true;
-                Box::pin(self.serve_key(upstream, key, parts, body)).await
+                Box::pin(self.serve_key(upstream, key, parts, body, trace)).await
             }
         }
     }
@@ -127,7 +162,7 @@ impl Gateway {
             self.admit(upstream, Asked { token: &token, place: &place, parts, peer }, body, trace).await?;
         trace.route = &allowed.route.template;
         let rule = allowed.route.answer;
-        let response = self.forward(upstream, parts, allowed, body).await?;
+        let response = self.forward(upstream, parts, allowed, body, trace).await?;
         let answered = async {
             let response = self.for_client(rule, place, response).await?;
             // It may have been revoked while the body came, or the agent server worked; from here on, what is
@@ -152,18 +187,18 @@ impl Gateway {
         parts: &Parts,
         allowed: Allowed<'_>,
         body: Body,
+        trace: &mut Trace<'_>,
     ) -> Result<Response<Incoming>, Problem> {
         let (sends, body) = match allowed.body {
-            UpstreamBody::Nothing => (Sends::Nothing, Body::empty()),
-            UpstreamBody::Json(json) => (Sends::Json, Body::from(json)),
-            UpstreamBody::AsSent => {
-                (Sends::AsSent, Body::from(Box::pin(self.read_body(body)).await?.into_bytes(())))
-            }
+            UpstreamBody::Nothing => (Sends::Nothing, Bytes::new()),
+            UpstreamBody::Json(json) => (Sends::Json, Bytes::from(json)),
+            UpstreamBody::AsSent => (Sends::AsSent, Box::pin(self.read_body(body)).await?.into_bytes(())),
         };
         let reads_answer = allowed.route.answer != AnswerRule::AsIs;
         let headers = headers::from_client(&parts.headers, sends, reads_answer);
         let target = target::rebuilt(allowed.path_and_query)?;
-        upstream.send(parts.method.clone(), target, headers, body).await
+        self.note_sent(trace, allowed.agent.as_ref(), &parts.method, &target, Some(&body));
+        upstream.send(parts.method.clone(), target, headers, Body::from(body)).await
     }
 
     async fn serve_key(
@@ -172,6 +207,7 @@ impl Gateway {
         key: Arc<ApiKey>,
         parts: &Parts,
         body: Body,
+        trace: &mut Trace<'_>,
     ) -> Result<Response<Body>, Problem> {
         if !key.gateway {
             let detail =
@@ -192,6 +228,7 @@ impl Gateway {
         holder.standing(&self.app).await.map_err(refusal::token)?;
         let place = self.streams.enter(&holder, 0).ok_or_else(|| Problem::internal("no place for a key"))?;
         let headers = headers::from_key(parts.headers.clone());
+        self.note_sent(trace, None, &parts.method, &target, None);
         let response = upstream.send(parts.method.clone(), target, headers, body).await?;
         holder.standing(&self.app).await.map_err(|error| refusal::token(error).not_to_be_repeated())?;
         self.for_key(place, response)

@@ -22,8 +22,18 @@ const SECRET_CHARS: usize = 43;
 /// 62^6 > 2^32.
 const CHECKSUM_CHARS: usize = 6;
 
-/// The id under which the key from `HALLPASS_API_KEY` appears; it is not in the database.
+/// The id under which a [`StaticKey`] appears.
 pub const STATIC_KEY_ID: &str = "static";
+
+/// The API key of `hallpass dev`: everybody knows it, so nothing else takes it.
+pub const DEV_API_KEY: &str = "sk-hallpass-dev-not-a-secret";
+
+/// An API key that is given at the start, of project `default`; it is not in the database.
+pub struct StaticKey {
+    pub secret: Zeroizing<String>,
+    /// Whether it may pass the gateway whole.
+    pub gateway: bool,
+}
 
 /// An API key's id, such as `key_4fQ0dBz1Xk`. It names the key and grants nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize)]

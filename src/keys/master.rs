@@ -48,6 +48,11 @@ pub enum MasterKeyError {
 }
 
 impl MasterKey {
+    /// A new key, for a database that won't outlive it.
+    pub fn generate() -> Self {
+        Self(random_bytes())
+    }
+
     /// Reads the base64 form; white space around it is ignored.
     pub fn parse(text: &str) -> Result<Self, MasterKeyError> {
         let bytes = Zeroizing::new(

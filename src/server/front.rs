@@ -11,25 +11,31 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::service::TowerToHyperService;
 
+use super::Answers;
+use crate::app::App;
 use crate::gateway::{Gateway, is_forward_auth, is_ours};
 
 /// Everything behind a listener.
 #[derive(Clone)]
-pub(super) struct Front {
+pub struct Front {
     own: TowerToHyperService<Router>,
     gateway: Option<Arc<Gateway>>,
 }
 
 impl Front {
-    pub(super) fn new(own: Router, gateway: Option<Arc<Gateway>>) -> Self {
-        Self { own: TowerToHyperService::new(own), gateway }
+    /// Our own endpoints, and the gateway.
+    pub fn new(app: Arc<App>, gateway: Arc<Gateway>) -> Self {
+        Self { own: TowerToHyperService::new(crate::api::router(app)), gateway: Some(gateway) }
     }
 
-    pub(super) async fn answer(
-        self,
-        request: Request<Incoming>,
-        peer: IpAddr,
-    ) -> Result<Response<Body>, Infallible> {
+    /// A router and nothing else.
+    pub(super) fn router(router: Router) -> Self {
+        Self { own: TowerToHyperService::new(router), gateway: None }
+    }
+}
+
+impl Answers for Front {
+    async fn answer(self, request: Request<Incoming>, peer: IpAddr) -> Result<Response<Body>, Infallible> {
         let path = request.uri().path();
         match &self.gateway {
             Some(gateway) if is_forward_auth(path) => Ok(gateway.forward_auth(request, peer).await),
@@ -38,7 +44,7 @@ impl Front {
         }
     }
 
-    pub(super) fn end_streams(&self) {
+    fn end_streams(&self) {
         if let Some(gateway) = &self.gateway {
             gateway.stop();
         }

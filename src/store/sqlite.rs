@@ -13,6 +13,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -75,14 +76,43 @@ impl SqliteStore {
             .disable_statement_logging()
             .pragma("wal_autocheckpoint", "1000")
             .pragma("journal_size_limit", "16777216");
+        Self::start(options, &name, server_lock).await
+    }
+
+    /// Opens a new database in memory, which goes with the store.
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        // Connections share what has one name that begins with a slash; they take turns, since there is no
+        // log for readers to go by. See SQLite's `memdb.c`.
+        static OPENED: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("/hallpass-{}", OPENED.fetch_add(1, Ordering::Relaxed));
+        let options = SqliteConnectOptions::new()
+            .filename(&name)
+            .vfs("memdb")
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Memory)
+            .synchronous(SqliteSynchronous::Off)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .disable_statement_logging();
+        Self::start(options, "in memory", None).await
+    }
+
+    async fn start(
+        options: SqliteConnectOptions,
+        name: &str,
+        server_lock: Option<fs::File>,
+    ) -> Result<Self, OpenError> {
         let mut connection = WriteConnection {
             options: options.clone().pragma("cache_size", "-8192").statement_cache_capacity(STATEMENTS),
             open: None,
         };
-        let opened =
-            connection.get().await.map_err(|cause| OpenError::Database { database: name.clone(), cause })?;
-        migrate::sqlite(opened).await.map_err(|cause| OpenError::Schema { database: name.clone(), cause })?;
-
+        let opened = connection
+            .get()
+            .await
+            .map_err(|cause| OpenError::Database { database: name.to_owned(), cause })?;
+        migrate::sqlite(opened)
+            .await
+            .map_err(|cause| OpenError::Schema { database: name.to_owned(), cause })?;
         let readers = PoolOptions::new()
             .max_connections(READERS)
             .acquire_timeout(BUSY_TIMEOUT)
