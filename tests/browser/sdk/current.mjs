@@ -8,13 +8,17 @@ export function run({ url, token, agent, other, unknown }) {
   const client = new Letta({ baseURL: url, apiKey: token, maxRetries: 0 });
   return record(async (call) => {
     const stage = { client, agent, other, unknown, call };
-    for (const part of [reading, talking, streaming, onItsOwn, histories, conversations, refusals]) await part(stage);
+    for (const part of [reading, talking, histories, streaming, onItsOwn, conversations, refusals]) await part(stage);
   });
 }
 
 async function reading({ client, agent, call }) {
   await call("health", () => client.health());
   await call("agents.retrieve", () => client.agents.retrieve(agent));
+  await call("agents.retrieve, what the page sees of it", async () => {
+    const { response } = await client.agents.retrieve(agent).withResponse();
+    return { status: response.status, headers: Object.fromEntries([...response.headers.keys()].map((name) => [name, ""])) };
+  });
   await call("agents.update", () => client.agents.update(agent, { description: "Answers questions" }));
   await call("agents.messages.list, before a word", () => client.agents.messages.list(agent));
   await call("agents.blocks.list", () => client.agents.blocks.list(agent));
@@ -37,19 +41,24 @@ async function talking({ client, agent, call }) {
   await call("agents.messages.create, some types", () =>
     messages.create(agent, says("short", { include_return_message_types: ["assistant_message"] })));
   await call("agents.messages.create, input", () => messages.create(agent, { input: "as a text" }));
-  await call("agents.messages.create, what the browser sees", async () => {
-    const { response } = await messages.create(agent, says("headers")).withResponse();
-    return { status: response.status, headers: Object.fromEntries([...response.headers.keys()].map((name) => [name, ""])) };
-  });
+}
+
+async function histories({ client, agent, call }) {
+  const { messages } = client.agents;
+  const page = async (query) => (await messages.list(agent, query)).items;
+  await call("agents.messages.list, by pages", () => messages.list(agent, { order: "asc", limit: 7 }));
+  const last = await call("agents.messages.list, a page", () => page({ limit: 2 }));
+  await call("agents.messages.list, before", () => page({ limit: 4, before: last[0].id }));
+  await call("agents.messages.list, some types", () =>
+    page({ limit: 20, include_return_message_types: ["user_message", "assistant_message"] }));
 }
 
 async function streaming({ client, agent, call }) {
   const { messages } = client.agents;
   await call("agents.messages.create, streaming", () => messages.create(agent, says("hello", { streaming: true })));
   await call("agents.messages.stream", () => messages.stream(agent, says("hello")));
-  await call("agents.messages.stream, tokens", () => messages.stream(agent, says("[words 5]", { stream_tokens: true })));
-  await call("agents.messages.stream, no pings", () =>
-    messages.stream(agent, says("hello", { stream_tokens: true, include_pings: false, background: false })));
+  await call("agents.messages.stream, tokens", () =>
+    messages.stream(agent, says("[words 5]", { stream_tokens: true, include_pings: false, background: false })));
   await call("agents.messages.stream, a tool", () => messages.stream(agent, says("[tool conversation_search] please")));
   await call("agents.messages.stream, a tool and tokens", () =>
     messages.stream(agent, says("[tool conversation_search] please", { stream_tokens: true })));
@@ -96,16 +105,6 @@ async function onItsOwn({ client, agent, call }) {
   await call("runs.list", () => client.runs.list({ agent_id: agent, order: "asc" }));
 }
 
-async function histories({ client, agent, call }) {
-  const { messages } = client.agents;
-  const page = async (query) => (await messages.list(agent, query)).items;
-  await call("agents.messages.list, by pages", () => messages.list(agent, { order: "asc", limit: 7 }));
-  const last = await call("agents.messages.list, a page", () => page({ limit: 2 }));
-  await call("agents.messages.list, before", () => page({ limit: 4, before: last[0].id }));
-  await call("agents.messages.list, some types", () =>
-    page({ limit: 20, include_return_message_types: ["user_message", "assistant_message"] }));
-}
-
 async function conversations({ client, agent, call }) {
   const { messages } = client.conversations;
   const { id } = await call("conversations.create", () => client.conversations.create({ agent_id: agent, summary: "An order" }));
@@ -113,7 +112,6 @@ async function conversations({ client, agent, call }) {
   await call("conversations.retrieve", () => client.conversations.retrieve(id));
   await call("conversations.messages.list, before a word", () => messages.list(id));
   await call("conversations.messages.create", () => messages.create(id, says("hello")));
-  await call("conversations.messages.create, tokens", () => messages.create(id, says("hello", { stream_tokens: true })));
   await call("conversations.messages.create, whole", () => messages.create(id, says("hello", { streaming: false })));
   await call("conversations.messages.list", () => messages.list(id, { order: "asc" }));
   await call("conversations.retrieve, after words", () => client.conversations.retrieve(id));

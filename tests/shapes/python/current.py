@@ -40,7 +40,6 @@ def talking(call, client, stage):
 
 def streaming(call, client, stage):
     messages, agent = client.agents.messages, stage.agent
-    call("agents.messages.create, streaming", lambda: messages.create(agent, messages=says("hello"), streaming=True))
     call("agents.messages.stream", lambda: messages.stream(agent, messages=says("hello")))
     call("agents.messages.stream, a tool and tokens", lambda: messages.stream(
         agent, messages=says("[tool conversation_search] please"), stream_tokens=True, include_pings=True,

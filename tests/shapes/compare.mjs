@@ -1,0 +1,78 @@
+// Compares shapes of answers with those that the real Letta server's had. `may-differ.json` says what another server may
+// answer otherwise, and why.
+//
+//   node compare.mjs NAME            reads shapes from standard input: a server that stands in for Letta's
+//   node compare.mjs NAME exactly    the real server itself: nothing may differ
+//   node compare.mjs NAME keep       keeps them as the real server's
+
+import { readFileSync } from "node:fs";
+import { inside, isObject, readRecording, writeRecording } from "./recording.mjs";
+
+export const MAY_DIFFER = JSON.parse(readFileSync(new URL("may-differ.json", import.meta.url), "utf8"));
+
+/** One text for each difference between the real server's calls and another's. */
+export function differences(name, calls, allowed = MAY_DIFFER) {
+  return compare("", blank(readRecording(name), "", allowed), blank(calls, "", allowed));
+}
+
+/** Paths are written the same for all SDKs. */
+function join(path, field) {
+  const name = field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+  return path === "" ? field : `${path}/${name}`;
+}
+
+/** Whatever may differ is the same afterwards; what may be missing is gone. */
+function blank(shape, path, allowed) {
+  const inner = inside(shape, (each, field) => {
+    const at = field === "" ? path : join(path, field);
+    const rule = allowed.find((rule) => fits(rule.path, at));
+    return rule ? (rule.missing ? undefined : "any") : blank(each, at, allowed);
+  });
+  if (Array.isArray(inner)) return alike(inner);
+  return isObject(inner) ? Object.fromEntries(Object.entries(inner).filter(([, each]) => each !== undefined)) : inner;
+}
+
+const fits = (pattern, path) =>
+  new RegExp(`^${pattern.replace(/[.+?^$()|[\]\\{}]/g, "\\$&").replaceAll("*", ".*")}$`).test(path);
+const kind = (shape) => shape?.message_type ?? shape?.messageType;
+const print = (shape) => (typeof shape === "string" ? shape : JSON.stringify(shape));
+
+/** Shapes that have become the same are one. Messages stay in their order. */
+function alike(shapes) {
+  if (shapes.some(kind)) return shapes.filter((each, n) => n === 0 || print(each) !== print(shapes[n - 1]));
+  return [...new Map(shapes.map((each) => [print(each), each])).entries()].sort().map(([, each]) => each);
+}
+
+function compare(path, real, other) {
+  if (print(real) === print(other)) return [];
+  if (Array.isArray(real) && Array.isArray(other)) return compareLists(path, real, other);
+  if (!isObject(real) || !isObject(other)) return [`${path}: ${print(real)}, but ${print(other)}`];
+  return [...new Set([...Object.keys(real), ...Object.keys(other)])].sort().flatMap((field) => {
+    const at = join(path, field);
+    if (!(field in other)) return [`${at}: ${print(real[field])}, but it is missing`];
+    if (!(field in real)) return [`${at}: isn't there, but ${print(other[field])}`];
+    return compare(at, real[field], other[field]);
+  });
+}
+
+function compareLists(path, real, other) {
+  const kinds = [real, other].map((shapes) => shapes.map((each) => kind(each) ?? "").join(" "));
+  if (real.length === other.length && kinds[0] === kinds[1]) {
+    return [...new Set(real.flatMap((each, n) => compare(path + kindOf(each), each, other[n])))];
+  }
+  if (kinds[0] !== kinds[1]) return [`${path}: ${kinds[0]}, but ${kinds[1]}`];
+  const texts = [real, other].map((shapes) => shapes.map(print));
+  const only = texts.map((each, n) => each.filter((text) => !texts[1 - n].includes(text)));
+  return [`${path}: ${only[0].join(" or ") || "nothing else"}, but ${only[1].join(" or ") || "nothing else"}`];
+}
+
+const kindOf = (shape) => (kind(shape) ? `[${kind(shape).slice(1)}]` : "[]");
+
+if (process.argv[1] === import.meta.filename) {
+  const [name, how] = process.argv.slice(2);
+  const calls = JSON.parse(readFileSync(0, "utf8"));
+  if (how === "keep") writeRecording(name, calls);
+  const found = differences(name, calls, how === undefined ? MAY_DIFFER : []);
+  for (const each of found) console.log(each);
+  process.exitCode = found.length > 0 ? 1 : 0;
+}
