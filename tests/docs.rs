@@ -470,7 +470,8 @@ fn url_of(server: &Server) -> String {
 /// A server, and an API key made as the README says.
 fn begin_as_written(workspace: &Workspace) -> (Server, String) {
     let page = read("README.md");
-    let [serve, _docker, variables, ..] = <[String; 6]>::try_from(blocks(&page, "sh")).unwrap();
+    let [dev, serve, _docker, variables, ..] = <[String; 7]>::try_from(blocks(&page, "sh")).unwrap();
+    assert_eq!(dev, "cargo run --release -- dev\n");
     assert_eq!(serve, "cargo run --release -- serve\n");
     let server = workspace.serve(&[]);
 
@@ -488,7 +489,7 @@ fn the_readmes_commands_lead_to_a_token() {
     let workspace = Workspace::new();
     let page = read("README.md");
     let (server, key) = begin_as_written(&workspace);
-    let curl = &blocks(&page, "sh")[3];
+    let curl = &blocks(&page, "sh")[4];
     let variables = [("LETTA_API_KEY", key.as_str()), ("LETTA_BASE_URL", &url_of(&server))];
     let answer = run_as_written(&workspace, curl, &variables).expect_ok();
     let packed = |text: &str| text.split_whitespace().collect::<String>();
@@ -503,7 +504,7 @@ const AGENT: &str = "agent-1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb";
 
 /// The server with the gateway before a stand-in, set up as the README says.
 fn gateway_as_written(workspace: &Workspace, upstream: &Upstream) -> Server {
-    let settings = &blocks(&read("README.md"), "sh")[4];
+    let settings = &blocks(&read("README.md"), "sh")[5];
     let settings = settings.strip_suffix("cargo run --release -- serve\n").unwrap();
     let script = format!("{settings}\nenv | grep ^HALLPASS_");
     let set = run_as_written(workspace, &script, &[("LETTA_SERVER_PASSWORD", "s3cret")]).expect_ok();
@@ -518,7 +519,7 @@ fn gateway_as_written(workspace: &Workspace, upstream: &Upstream) -> Server {
 fn the_readmes_commands_lead_to_an_answer_of_the_agent() {
     let (workspace, upstream) = (Workspace::new(), Upstream::start());
     let server = gateway_as_written(&workspace, &upstream);
-    let curl = &blocks(&read("README.md"), "sh")[5];
+    let curl = &blocks(&read("README.md"), "sh")[6];
     let variables = [("AGENT", AGENT), ("LETTA_BASE_URL", &url_of(&server))];
     let answer = run_as_written(&workspace, curl, &variables).expect_ok();
     let answer: Value = serde_json::from_str(&answer).unwrap();
@@ -538,7 +539,7 @@ fn the_readmes_container_commands_agree_with_the_dockerfile() {
     has("VOLUME /data");
     has("ENTRYPOINT [\"/hallpass\"]");
     let page = read("README.md");
-    let lines: Vec<_> = blocks(&page, "sh")[1].lines().map(str::to_owned).collect();
+    let lines: Vec<_> = blocks(&page, "sh")[2].lines().map(str::to_owned).collect();
     assert_eq!(lines[0], "docker build -t hallpass .");
     assert!(lines[1].starts_with("docker run ") && lines[1].ends_with(" hallpass"), "{}", lines[1]);
     assert!(lines[1].contains(" -p 127.0.0.1:8284:8284 ") && lines[1].contains(":/data "), "{}", lines[1]);

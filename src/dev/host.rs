@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 /// Whether a request names this machine, and nothing else, as the one it is for.
 pub(super) fn is_loopback(parts: &Parts) -> bool {
     let hosts = parts.headers.get_all(HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    let mut named = hosts.chain(parts.uri.authority().map(|authority| authority.as_str())).peekable();
+    let mut named = hosts.chain(parts.uri.authority().map(axum::http::uri::Authority::as_str)).peekable();
     named.peek().is_some() && named.all(names_loopback)
 }
 

@@ -5,6 +5,7 @@
 mod api_keys;
 mod configuration;
 mod db;
+mod dev;
 mod help;
 mod metrics;
 mod postgres;

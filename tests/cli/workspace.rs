@@ -100,6 +100,27 @@ impl Workspace {
         self.ok(&[&common, arguments].concat()).trim().to_owned()
     }
 
+    /// Starts `hallpass dev` on a free port and waits until it says where it is. Its log is what it prints.
+    pub fn dev(&self, arguments: &[&str]) -> Server {
+        let mut process = self
+            .program(HALLPASS)
+            .args(["dev", "--port", "0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.by_ref().find_map(|line| {
+            log.lock().unwrap().push_str(&format!("{line}\n"));
+            line.trim().strip_prefix("Base URL")?.trim().strip_prefix("http://localhost:").map(str::to_owned)
+        });
+        let Some(port) = port else { panic!("it ended before it said where it is: {}", log.lock().unwrap()) };
+        let rest = log.clone();
+        thread::spawn(move || lines.for_each(|line| rest.lock().unwrap().push_str(&format!("{line}\n"))));
+        Server { process, log, address: format!("127.0.0.1:{port}") }
+    }
+
     /// Starts the server on a free port and waits until it listens.
     pub fn serve(&self, variables: &[(&str, &str)]) -> Server {
         let mut process = self
@@ -181,6 +202,38 @@ impl Server {
         answer["token"].as_str().unwrap().to_owned()
     }
 
+    /// Sends a request with these headers; returns the answer's head and body.
+    pub fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (String, String) {
+        exchange(&self.address, method, path, headers, body)
+    }
+
+    /// Sends these very bytes; returns the answer's head and body.
+    pub fn raw(&self, request: &str) -> (String, String) {
+        let mut stream = self.open(request);
+        read_answer(&mut stream)
+    }
+
+    /// Sends these very bytes and leaves the connection open.
+    pub fn open(&self, request: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Tells the server's process to stop, and waits for its end: its code, and how long that took.
+    pub fn stop(&mut self, signal: &str) -> (Option<i32>, Duration) {
+        let started = Instant::now();
+        let told = Command::new("kill").args([signal, &self.process.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        (self.process.wait().unwrap().code(), started.elapsed())
+    }
+
     /// Waits until the server takes this API key: it notices a new one within a second.
     pub fn wait_for(&self, api_key: &str) {
         let list = "/v1/client-side-access-tokens";
@@ -212,6 +265,11 @@ fn exchange(
         body.len()
     )
     .unwrap();
+    read_answer(&mut stream)
+}
+
+/// Everything until the connection is closed, as a head, each line with its end, and a body.
+fn read_answer(stream: &mut TcpStream) -> (String, String) {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();

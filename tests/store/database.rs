@@ -7,12 +7,15 @@ use std::thread;
 use hallpass::store::{PostgresStore, SqliteStore, Store};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 use url::Url;
 
 /// The databases that a store may stand on.
 #[derive(Clone, Copy)]
 pub(crate) enum Backend {
     Sqlite,
+    /// SQLite without a file: `hallpass dev`. It is opened once.
+    Memory,
     Postgres,
 }
 
@@ -24,6 +27,7 @@ pub(crate) struct Database {
 
 enum Place {
     Folder(TempDir),
+    Memory(OnceCell<Arc<SqliteStore>>),
     Server(OnServer),
 }
 
@@ -31,6 +35,7 @@ impl Database {
     pub(crate) fn new(backend: Backend) -> Self {
         let place = match backend {
             Backend::Sqlite => Place::Folder(tempfile::tempdir().unwrap()),
+            Backend::Memory => Place::Memory(OnceCell::new()),
             Backend::Postgres => Place::Server(OnServer::new()),
         };
         Self { backend, place }
@@ -41,6 +46,10 @@ impl Database {
         match &self.place {
             Place::Folder(dir) => {
                 Arc::new(SqliteStore::open(&dir.path().join("hallpass.db"), false).await.unwrap())
+            }
+            Place::Memory(store) => {
+                let open = async || Arc::new(SqliteStore::in_memory().await.unwrap());
+                store.get_or_init(open).await.clone()
             }
             Place::Server(database) => Arc::new(PostgresStore::open(&database.url(), None).await.unwrap()),
         }

@@ -117,3 +117,25 @@ macro_rules! run {
 
 suite!(sqlite on crate::database::Backend::Sqlite);
 suite!(postgres on crate::database::Backend::Postgres);
+
+/// In memory, connections take turns where with a file readers wait for nobody: what is done at the same
+/// time is done again here, and a bit of everything.
+mod memory {
+    run! { crate::database::Backend::Memory;
+        revocations:
+            a_later_look_tells_of_what_came_after;
+        pruning:
+            lists_are_right_after_pruning;
+        api_keys:
+            revoking_a_key_revokes_the_live_tokens_it_issued;
+        signing_keys:
+            of_racing_replacements_one_wins;
+        concurrency:
+            tokens_issued_at_the_same_time_are_all_kept,
+            a_token_revoked_by_many_at_once_is_revoked_once,
+            reads_go_on_beside_writes,
+            a_probe_finds_writing_to_work;
+        model:
+            any_sequence_of_operations_lists_what_a_simple_model_lists;
+    }
+}
