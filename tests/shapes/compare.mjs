@@ -56,17 +56,21 @@ function compare(path, real, other) {
 }
 
 function compareLists(path, real, other) {
-  const kinds = [real, other].map((shapes) => shapes.map((each) => kind(each) ?? "").join(" "));
-  if (real.length === other.length && kinds[0] === kinds[1]) {
-    return [...new Set(real.flatMap((each, n) => compare(path + kindOf(each), each, other[n])))];
+  const kinds = [real, other].map((shapes) => shapes.map(kind).join(" "));
+  if (real.some(kind) || other.some(kind)) {
+    if (kinds[0] !== kinds[1]) return [`${path}: ${kinds[0]}, but ${kinds[1]}`];
+    return [...new Set(real.flatMap((each, n) => compare(`${path}[${kind(each).slice(1)}]`, each, other[n])))];
   }
-  if (kinds[0] !== kinds[1]) return [`${path}: ${kinds[0]}, but ${kinds[1]}`];
   const texts = [real, other].map((shapes) => shapes.map(print));
-  const only = texts.map((each, n) => each.filter((text) => !texts[1 - n].includes(text)));
-  return [`${path}: ${only[0].join(" or ") || "nothing else"}, but ${only[1].join(" or ") || "nothing else"}`];
+  const [missing, more] = [real, other].map((shapes, n) => shapes.filter((each) => !texts[1 - n].includes(print(each))));
+  return [
+    ...more.flatMap((each) => nearest(real, (other) => compare(`${path}[]`, other, each)) ?? `${path}[]: one more, ${print(each)}`),
+    ...missing.flatMap((each) => nearest(other, (other) => compare(`${path}[]`, each, other)) ?? `${path}[]: none of ${print(each)}`),
+  ].filter((each, n, all) => all.indexOf(each) === n);
 }
 
-const kindOf = (shape) => (kind(shape) ? `[${kind(shape).slice(1)}]` : "[]");
+/** The fewest differences to any of the shapes. */
+const nearest = (shapes, compareTo) => shapes.map(compareTo).sort((a, b) => a.length - b.length)[0];
 
 if (process.argv[1] === import.meta.filename) {
   const [name, how] = process.argv.slice(2);

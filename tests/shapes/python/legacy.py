@@ -56,7 +56,6 @@ def on_its_own(call, client, stage):
     run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("on your own")))
     until(lambda: runs.retrieve(run.id), lambda run: run.status in ENDED, "the end of a run")
     call("runs.retrieve", lambda: runs.retrieve(run.id))
-    call("runs.list", lambda: runs.list(agent_id=agent, limit=3))
     call("runs.messages.list", lambda: runs.messages.list(run.id))
     call("runs.usage.retrieve", lambda: runs.usage.retrieve(run.id))
     call("agents.messages.cancel, nothing runs", lambda: messages.cancel(agent, request_options=ONCE))
@@ -68,6 +67,7 @@ def on_its_own(call, client, stage):
     call("agents.messages.create, failing", lambda: messages.create(
         agent, messages=says("[error 500]"), request_options=ONCE,
     ))
+    call("runs.list", lambda: runs.list(agent_id=agent, limit=3))
 
 
 def refusals(call, client, stage):
