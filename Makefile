@@ -40,7 +40,7 @@ fmt: ## format the code
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth or postgres measures those
+bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth, postgres or dev measures those
 	cargo build --locked --release --bin hallpass --example bench-server
 	tests/packages wrk nginx-light haproxy
 	python3 bench/run.py $(ARGS)

@@ -6,6 +6,7 @@
     bench/run.py growth          issuing, listing and deleting at 1 thousand, 100 thousand and 3 million records
     bench/run.py postgres        PostgreSQL beside SQLite, revocations at another server, lists of a large table
     bench/run.py gateway         the gateway and forward-auth, beside nginx and HAProxy
+    bench/run.py dev             from starting `hallpass dev` to the first token, and from Ctrl-C to its end
     bench/run.py streams         streams through the gateway: delays, memory, and how soon a revocation cuts them
 
 It needs wrk; node with npm for the Express peer; nginx and HAProxy for `gateway`. Absolute figures drift from machine to
@@ -17,6 +18,7 @@ import os
 import pathlib
 import sys
 
+import dev
 import gateway
 import growth
 import harness
@@ -36,6 +38,7 @@ COMMANDS = {
     "postgres": postgres.run,
     "gateway": gateway.run,
     "streams": streams.run,
+    "dev": dev.run,
 }
 
 

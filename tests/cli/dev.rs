@@ -6,7 +6,7 @@ mod faults;
 
 use serde_json::{Value, json};
 
-use crate::workspace::Server;
+use crate::workspace::{Server, wait_until};
 
 const KEY: &str = "sk-hallpass-dev-not-a-secret";
 const PAGE: &str = "http://localhost:5173";
@@ -38,7 +38,8 @@ impl Server {
     /// The page reads the messages; the reason if it may not.
     fn read(&self, token: &str) -> (u16, Value) {
         let (status, body) = self.page(token, "GET", &format!("/v1/agents/{AGENT}/messages"), "");
-        (status, serde_json::from_str::<Value>(&body).unwrap()["reason"].take())
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        (status, answer.get("reason").cloned().unwrap_or_default())
     }
 
     /// The page sends a message; what it says steers the reply.
@@ -51,6 +52,12 @@ impl Server {
     fn control(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let (status, answer) = self.request(method, path, KEY, body);
         (status, serde_json::from_str(&answer).unwrap())
+    }
+
+    /// The whole start screen.
+    fn screen(&self) -> String {
+        wait_until("the start screen is whole", || self.log().contains("Ctrl-C ends it."));
+        self.log()
     }
 
     fn fault(&self, body: &str) {

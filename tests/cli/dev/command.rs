@@ -19,8 +19,7 @@ fn it_starts_without_anything_and_leaves_nothing_behind() {
 #[test]
 fn its_screen_has_what_a_first_token_takes() {
     let server = Workspace::new().dev(&["--origin", "http://localhost:3000"]);
-    server.token();
-    let screen = server.log();
+    let screen = server.screen();
     let base = server.address.replace("127.0.0.1", "localhost");
     for part in [
         &*format!("http://{base}"),
@@ -40,8 +39,7 @@ fn its_screen_has_what_a_first_token_takes() {
 fn the_curl_of_its_screen_makes_a_token_for_an_agent_that_answers() {
     let workspace = Workspace::new();
     let server = workspace.dev(&[]);
-    server.token();
-    let screen = server.log();
+    let screen = server.screen();
     let from = screen.find("curl ").unwrap();
     let command = &screen[from..from + screen[from..].find("\n\n").unwrap()];
     let mut shell = workspace.program("sh");
@@ -120,7 +118,7 @@ fn with_a_real_agent_server_the_key_issues_tokens_and_passes_no_gateway() {
     let token = server.token();
     assert_eq!(server.read(&token).0, 502);
     assert_eq!(server.request("GET", "/v1/agents/", KEY, "").0, 401);
-    assert!(server.log().contains("http://127.0.0.1:9"), "{}", server.log());
+    assert!(server.screen().contains("http://127.0.0.1:9"), "{}", server.log());
     let played = workspace.dev(&[]);
     assert_eq!(played.request("GET", "/v1/agents/", KEY, "").0, 200);
 }
