@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -14,11 +15,13 @@ import { chromium } from "playwright-core";
 export const REPOSITORY = resolve(import.meta.dirname, "../..");
 export const DEV_KEY = "sk-hallpass-dev-not-a-secret";
 export const DEADLINE_MS = 10_000;
+export const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
+export const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
 
 const BINARY = resolve(process.env.HALLPASS_BIN ?? join(REPOSITORY, "target/debug/hallpass"));
-const CHROMIUM = process.env.CHROMIUM_BIN ?? "/usr/bin/chromium";
-const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking " +
-  "--disable-component-update --disable-sync";
 
 /** Polls until `condition` holds and gives what it answered. */
 export async function until(condition, what) {
@@ -66,12 +69,12 @@ export async function startProgram(command, args, ready, { env = {}, cwd } = {})
   return { match, output: () => output, stop };
 }
 
-/** `hallpass dev` on a free port, in an empty folder, with its control endpoints as methods. */
-export async function startHallpass({ origin, args = [] } = {}) {
+/** `hallpass dev` on a free port unless told, in an empty folder, with its control endpoints as methods. */
+export async function startHallpass({ port = 0, origin, args = [] } = {}) {
   const cwd = await mkdtemp(join(tmpdir(), "hallpass-browser-"));
-  const all = ["dev", "--port", "0", ...(origin ? ["--origin", origin] : []), ...args];
-  const program = await startProgram(BINARY, all, /http:\/\/localhost:\d+/, { cwd });
-  const url = program.match[0];
+  const all = ["dev", "--port", `${port}`, ...(origin ? ["--origin", origin] : []), ...args];
+  const program = await startProgram(BINARY, all, /Base URL +(http:\/\/localhost:\d+)\s/, { cwd });
+  const url = program.match[1];
 
   /** A request with the development key; an answer that isn't 2xx is an error. */
   async function ask(method, path, body) {
@@ -100,12 +103,13 @@ export async function startHallpass({ origin, args = [] } = {}) {
 
 /** Chromium, headless, with a profile that is thrown away. */
 export function startChromium() {
-  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS.split(" ") });
+  return chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
 }
 
 /**
  * A page in a context of its own. Whatever the page or the browser complains of (errors that nobody caught, errors and
  * warnings on the console) fails the test, unless one of the patterns in `complaints` fits it; and each of those must.
+ * `use` may take complaints out of the list that it is given, and judge them itself.
  */
 export async function withPage(browser, { complaints: expected = [], ...context }, use) {
   const opened = await browser.newContext(context);
@@ -113,6 +117,8 @@ export async function withPage(browser, { complaints: expected = [], ...context 
   try {
     const page = await opened.newPage();
     page.setDefaultTimeout(DEADLINE_MS);
+    // Browsers ask for an icon by themselves, where a page names none.
+    await page.route("**/favicon.ico", (route) => route.fulfill({ status: 204 }));
     page.on("pageerror", (error) => complaints.push(`${error.name}: ${error.message}`));
     page.on("crash", () => complaints.push("the page crashed"));
     page.on("console", (message) => {
@@ -133,18 +139,28 @@ export async function servePages(pages) {
     const path = new URL(request.url, "http://localhost").pathname;
     const type = path.endsWith(".js") ? "text/javascript" : "text/html";
     const found = Object.hasOwn(pages, path);
-    // Browsers ask for an icon by themselves.
-    response.writeHead(found ? 200 : path === "/favicon.ico" ? 204 : 404, { "content-type": `${type}; charset=utf-8` });
+    response.writeHead(found ? 200 : 404, { "content-type": `${type}; charset=utf-8` });
     response.end(found ? pages[path] : "");
   });
-  await new Promise((settle) => server.listen(0, "127.0.0.1", settle));
+  await once(server.listen(0, "127.0.0.1"), "listening");
   return {
     origin: `http://localhost:${server.address().port}`,
     async stop() {
+      const closed = once(server.close(), "close");
       server.closeAllConnections();
-      await new Promise((settle) => server.close(settle));
+      await closed;
     },
   };
+}
+
+/** A port that was free a moment ago, for programs that must know of each other before they start. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 /** One script for browsers from a source text, which may import what is installed in this folder. */
