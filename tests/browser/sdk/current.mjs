@@ -2,7 +2,7 @@
 // text for every server. `agent` is an agent that nobody has talked with, `other` one that the token isn't for.
 
 import Letta from "@letta-ai/letta-client";
-import { ENDED, OTID, record, says, until } from "./shape.mjs";
+import { OTID, hasEnded, isMeasured, record, says, until } from "./shape.mjs";
 
 export function run({ url, token, agent, other, unknown }) {
   const client = new Letta({ baseURL: url, apiKey: token, maxRetries: 0 });
@@ -84,25 +84,25 @@ async function* stopping(stream, stop) {
 async function onItsOwn({ client, agent, call }) {
   const { messages } = client.agents;
   const runs = (id) => () => client.runs.retrieve(id);
-  const ended = (run) => ENDED.includes(run.status);
 
   const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("on your own")));
-  await until(runs(run.id), ended, "the end of a run");
+  await until(runs(run.id), hasEnded, "the end of a run");
   await call("runs.retrieve", runs(run.id));
   await call("runs.messages.list", () => client.runs.messages.list(run.id));
   await call("runs.usage.retrieve", () => client.runs.usage.retrieve(run.id));
-  await call("agents.messages.cancel, nothing runs", () => messages.cancel(agent));
-
-  const long = await call("agents.messages.createAsync, long", () => messages.createAsync(agent, says("[slow 100] [words 40]")));
-  await call("agents.messages.cancel", () => messages.cancel(agent));
-  await until(runs(long.id), ended, "the end of a cancelled run");
-  await call("runs.retrieve, cancelled", runs(long.id));
 
   await call("agents.messages.create, failing", () => messages.create(agent, says("[error 500]")));
-  const [failed] = (await client.runs.list({ agent_id: agent, limit: 1 })).items;
+  const listed = async (query) => (await client.runs.list({ agent_id: agent, ...query })).items;
+  const [failed] = await until(() => listed({ limit: 2 }), (newest) => newest.every(isMeasured), "the time that runs took");
   await call("runs.retrieve, failed", runs(failed.id));
-  await call("runs.list, one page", async () => (await client.runs.list({ agent_id: agent, limit: 3, statuses: ["completed"] })).items);
+  await call("runs.list, one page", () => listed({ limit: 3, statuses: ["completed"] }));
   await call("runs.list", () => client.runs.list({ agent_id: agent, order: "asc" }));
+
+  // Last of all: Letta overwrites the end of such a run when the model has answered after all.
+  await call("agents.messages.cancel, nothing runs", () => messages.cancel(agent));
+  const long = await call("agents.messages.createAsync, long", () => messages.createAsync(agent, says("[slow 100] [words 40]")));
+  await call("agents.messages.cancel", () => messages.cancel(agent));
+  await call("runs.retrieve, cancelled", runs(long.id));
 }
 
 async function conversations({ client, agent, call }) {
@@ -123,7 +123,7 @@ async function conversations({ client, agent, call }) {
   await call("agents.messages.list, of a conversation", async () =>
     (await client.agents.messages.list(agent, { conversation_id: id, order: "asc", limit: 4 })).items);
   await call("runs.list, of a conversation", async () =>
-    (await client.runs.list({ agent_id: agent, conversation_id: id, limit: 2 })).items);
+    (await client.runs.list({ agent_id: agent, conversation_id: id, statuses: ["completed"] })).items);
 }
 
 async function refusals({ client, agent, other, unknown, call }) {

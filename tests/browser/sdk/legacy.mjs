@@ -2,7 +2,7 @@
 // its own names to fields. The same text for every server; `agent`, `other` and `unknown` as in `current.mjs`.
 
 import { LettaClient } from "letta-client-legacy";
-import { ENDED, OTID, record, says, until } from "./shape.mjs";
+import { OTID, hasEnded, record, says, until } from "./shape.mjs";
 
 const ONCE = { maxRetries: 0 };
 
@@ -45,19 +45,18 @@ async function talking({ client, agent, call }) {
 
 async function onItsOwn({ client, agent, call }) {
   const { messages } = client.agents;
-  const ended = (run) => ENDED.includes(run.status);
   const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("on your own")));
-  await until(() => client.runs.retrieve(run.id), ended, "the end of a run");
+  await until(() => client.runs.retrieve(run.id), hasEnded, "the end of a run");
   await call("runs.retrieve", () => client.runs.retrieve(run.id));
-  await call("runs.list", () => client.runs.list({ agentId: agent, limit: 3 }));
+  // It names agents in a way that doesn't pass the gateway.
+  await call("runs.list", () => client.runs.list({ agentIds: [agent], limit: 3 }));
   await call("runs.messages.list", () => client.runs.messages.list(run.id));
   await call("runs.usage.retrieve", () => client.runs.usage.retrieve(run.id));
-  await call("agents.messages.cancel, nothing runs", () => messages.cancel(agent, {}, ONCE));
-
-  const long = await call("agents.messages.createAsync, long", () => messages.createAsync(agent, says("[slow 100] [words 40]")));
-  await call("agents.messages.cancel", () => messages.cancel(agent));
-  await until(() => client.runs.retrieve(long.id), ended, "the end of a cancelled run");
   await call("agents.messages.create, failing", () => messages.create(agent, says("[error 500]"), ONCE));
+
+  await call("agents.messages.cancel, nothing runs", () => messages.cancel(agent, {}, ONCE));
+  await call("agents.messages.createAsync, long", () => messages.createAsync(agent, says("[slow 100] [words 40]")));
+  await call("agents.messages.cancel", () => messages.cancel(agent));
 }
 
 async function refusals({ client, agent, other, unknown, call }) {

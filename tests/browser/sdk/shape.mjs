@@ -92,4 +92,8 @@ export async function until(ask, wanted, what) {
 
 export const says = (content, more = {}) => ({ messages: [{ role: "user", content }], ...more });
 export const OTID = "0b9f4a52-6c1d-4e83-9a57-3d2f8e6c7b10";
-export const ENDED = ["completed", "cancelled", "failed"];
+
+const ENDED = ["completed", "cancelled", "failed"];
+export const hasEnded = (run) => ENDED.includes(run.status);
+/** Lists tell how long a run took, a moment after its end. */
+export const isMeasured = (run) => run.total_duration_ns !== null;

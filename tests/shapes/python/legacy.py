@@ -5,7 +5,7 @@
 import httpx
 from letta_client import Letta, MessageCreate, TextContent
 
-from shape import ENDED, OTID, until
+from shape import OTID, are_measured, has_ended, until
 
 ONCE = {"max_retries": 0}
 
@@ -54,20 +54,22 @@ def talking(call, client, stage):
 def on_its_own(call, client, stage):
     messages, runs, agent = client.agents.messages, client.runs, stage.agent
     run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("on your own")))
-    until(lambda: runs.retrieve(run.id), lambda run: run.status in ENDED, "the end of a run")
+    until(lambda: runs.retrieve(run.id), has_ended, "the end of a run")
     call("runs.retrieve", lambda: runs.retrieve(run.id))
     call("runs.messages.list", lambda: runs.messages.list(run.id))
     call("runs.usage.retrieve", lambda: runs.usage.retrieve(run.id))
-    call("agents.messages.cancel, nothing runs", lambda: messages.cancel(agent, request_options=ONCE))
-    long = call("agents.messages.create_async, long", lambda: messages.create_async(
-        agent, messages=says("[slow 100] [words 40]"),
-    ))
-    call("agents.messages.cancel", lambda: messages.cancel(agent))
-    until(lambda: runs.retrieve(long.id), lambda run: run.status in ENDED, "the end of a cancelled run")
     call("agents.messages.create, failing", lambda: messages.create(
         agent, messages=says("[error 500]"), request_options=ONCE,
     ))
+    until(lambda: runs.list(agent_id=agent, limit=3), are_measured, "the time that runs took")
     call("runs.list", lambda: runs.list(agent_id=agent, limit=3))
+
+    # Last of all: Letta overwrites the end of such a run when the model has answered after all.
+    call("agents.messages.cancel, nothing runs", lambda: messages.cancel(agent, request_options=ONCE))
+    call("agents.messages.create_async, long", lambda: messages.create_async(
+        agent, messages=says("[slow 100] [words 40]"),
+    ))
+    call("agents.messages.cancel", lambda: messages.cancel(agent))
 
 
 def refusals(call, client, stage):

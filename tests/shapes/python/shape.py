@@ -17,7 +17,6 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
 TYPES = {type(None): "null", bool: "boolean", int: "number", float: "number"}
 OTID = "0b9f4a52-6c1d-4e83-9a57-3d2f8e6c7b10"
-ENDED = ("completed", "cancelled", "failed")
 
 
 def shape(value, field=""):
@@ -116,5 +115,10 @@ def until(ask, wanted, what):
         time.sleep(0.05)
 
 
-def says(content):
-    return [{"role": "user", "content": content}]
+def has_ended(run):
+    return run.status in ("completed", "cancelled", "failed")
+
+
+def are_measured(runs):
+    """Lists tell how long a run took, a moment after its end."""
+    return all(run.total_duration_ns is not None for run in runs)
