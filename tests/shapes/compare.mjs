@@ -1,5 +1,6 @@
-// Compares shapes of answers with those that the real Letta server's had. `may-differ.json` says what another server may
-// answer otherwise, and why.
+// Compares shapes of answers with those that the real Letta server's had. `may-differ.json` lists what another server may
+// answer otherwise, as `{"path": "agents.*/llm_config/handle", "because": "…"}`: the call and the fields, in snake case,
+// `*` for anything. As long as it is empty, `hallpass dev` differs in nothing that the scripts see.
 //
 //   node compare.mjs NAME            reads shapes from standard input: a server that stands in for Letta's
 //   node compare.mjs NAME exactly    the real server itself: nothing may differ
@@ -21,15 +22,13 @@ function join(path, field) {
   return path === "" ? field : `${path}/${name}`;
 }
 
-/** Whatever may differ is the same afterwards; what may be missing is gone. */
+/** Whatever may differ is the same afterwards. */
 function blank(shape, path, allowed) {
   const inner = inside(shape, (each, field) => {
     const at = field === "" ? path : join(path, field);
-    const rule = allowed.find((rule) => fits(rule.path, at));
-    return rule ? (rule.missing ? undefined : "any") : blank(each, at, allowed);
+    return allowed.some((rule) => fits(rule.path, at)) ? "any" : blank(each, at, allowed);
   });
-  if (Array.isArray(inner)) return alike(inner);
-  return isObject(inner) ? Object.fromEntries(Object.entries(inner).filter(([, each]) => each !== undefined)) : inner;
+  return Array.isArray(inner) ? alike(inner) : inner;
 }
 
 const fits = (pattern, path) =>
@@ -63,10 +62,11 @@ function compareLists(path, real, other) {
   }
   const texts = [real, other].map((shapes) => shapes.map(print));
   const [missing, more] = [real, other].map((shapes, n) => shapes.filter((each) => !texts[1 - n].includes(print(each))));
-  return [
-    ...more.flatMap((each) => nearest(real, (other) => compare(`${path}[]`, other, each)) ?? `${path}[]: one more, ${print(each)}`),
-    ...missing.flatMap((each) => nearest(other, (other) => compare(`${path}[]`, each, other)) ?? `${path}[]: none of ${print(each)}`),
-  ].filter((each, n, all) => all.indexOf(each) === n);
+  const at = `${path}[]`;
+  return [...new Set([
+    ...more.flatMap((each) => nearest(real, (one) => compare(at, one, each)) ?? `${at}: one more, ${print(each)}`),
+    ...missing.flatMap((each) => nearest(other, (one) => compare(at, each, one)) ?? `${at}: none of ${print(each)}`),
+  ])];
 }
 
 /** The fewest differences to any of the shapes. */

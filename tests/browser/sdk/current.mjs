@@ -33,14 +33,14 @@ async function reading({ client, agent, call }) {
 
 async function talking({ client, agent, call }) {
   const { messages } = client.agents;
-  await call("agents.messages.create", () => messages.create(agent, says("good morning")));
-  const parts = [{ type: "text", text: "in parts" }];
+  await call("agents.messages.create", () => messages.create(agent, says("[words 3]")));
+  const parts = [{ type: "text", text: "[words 3]" }];
   await call("agents.messages.create, parts", () =>
     messages.create(agent, { messages: [{ role: "user", content: parts, otid: OTID }], max_steps: 3 }));
-  await call("agents.messages.create, a tool", () => messages.create(agent, says("[tool conversation_search] please")));
+  await call("agents.messages.create, a tool", () => messages.create(agent, says("[tool conversation_search] [words 3]")));
   await call("agents.messages.create, some types", () =>
-    messages.create(agent, says("short", { include_return_message_types: ["assistant_message"] })));
-  await call("agents.messages.create, input", () => messages.create(agent, { input: "as a text" }));
+    messages.create(agent, says("[words 3]", { include_return_message_types: ["assistant_message"] })));
+  await call("agents.messages.create, input", () => messages.create(agent, { input: "[words 3]" }));
 }
 
 async function histories({ client, agent, call }) {
@@ -55,13 +55,13 @@ async function histories({ client, agent, call }) {
 
 async function streaming({ client, agent, call }) {
   const { messages } = client.agents;
-  await call("agents.messages.create, streaming", () => messages.create(agent, says("hello", { streaming: true })));
-  await call("agents.messages.stream", () => messages.stream(agent, says("hello")));
+  await call("agents.messages.create, streaming", () => messages.create(agent, says("[words 3]", { streaming: true })));
+  await call("agents.messages.stream", () => messages.stream(agent, says("[words 3]")));
   await call("agents.messages.stream, tokens", () =>
     messages.stream(agent, says("[words 5]", { stream_tokens: true, include_pings: false, background: false })));
-  await call("agents.messages.stream, a tool", () => messages.stream(agent, says("[tool conversation_search] please")));
+  await call("agents.messages.stream, a tool", () => messages.stream(agent, says("[tool conversation_search] [words 3]")));
   await call("agents.messages.stream, a tool and tokens", () =>
-    messages.stream(agent, says("[tool conversation_search] please", { stream_tokens: true })));
+    messages.stream(agent, says("[tool conversation_search] [words 3]", { stream_tokens: true })));
   await call("agents.messages.stream, broken", () => messages.stream(agent, says("[error stream]", { stream_tokens: true })));
   await call("agents.messages.stream, stopped", async () => {
     const stream = await messages.stream(agent, says("[slow 100] [words 40]", { stream_tokens: true }));
@@ -85,7 +85,7 @@ async function onItsOwn({ client, agent, call }) {
   const { messages } = client.agents;
   const runs = (id) => () => client.runs.retrieve(id);
 
-  const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("on your own")));
+  const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("[words 3]")));
   await until(runs(run.id), hasEnded, "the end of a run");
   await call("runs.retrieve", runs(run.id));
   await call("runs.messages.list", () => client.runs.messages.list(run.id));
@@ -111,8 +111,8 @@ async function conversations({ client, agent, call }) {
   await call("conversations.list", () => client.conversations.list({ agent_id: agent, limit: 5 }));
   await call("conversations.retrieve", () => client.conversations.retrieve(id));
   await call("conversations.messages.list, before a word", () => messages.list(id));
-  await call("conversations.messages.create", () => messages.create(id, says("hello")));
-  await call("conversations.messages.create, whole", () => messages.create(id, says("hello", { streaming: false })));
+  await call("conversations.messages.create", () => messages.create(id, says("[words 3]")));
+  await call("conversations.messages.create, whole", () => messages.create(id, says("[words 3]", { streaming: false })));
   await call("conversations.messages.list", () => messages.list(id, { order: "asc" }));
   await call("conversations.retrieve, after words", () => client.conversations.retrieve(id));
   await call("conversations.cancel, nothing runs", () => client.conversations.cancel(id));

@@ -31,21 +31,21 @@ async function reading({ client, agent, call }) {
 
 async function talking({ client, agent, call }) {
   const { messages } = client.agents;
-  await call("agents.messages.create", () => messages.create(agent, says("good morning")));
-  const parts = [{ type: "text", text: "in parts" }];
+  await call("agents.messages.create", () => messages.create(agent, says("[words 3]")));
+  const parts = [{ type: "text", text: "[words 3]" }];
   await call("agents.messages.create, parts", () =>
     messages.create(agent, { messages: [{ role: "user", content: parts, otid: OTID }], maxSteps: 3 }));
-  await call("agents.messages.create, a tool", () => messages.create(agent, says("[tool conversation_search] please")));
-  await call("agents.messages.createStream", () => messages.createStream(agent, says("hello")));
+  await call("agents.messages.create, a tool", () => messages.create(agent, says("[tool conversation_search] [words 3]")));
+  await call("agents.messages.createStream", () => messages.createStream(agent, says("[words 3]")));
   await call("agents.messages.createStream, tokens", () => messages.createStream(agent, says("[words 5]", { streamTokens: true })));
   await call("agents.messages.createStream, a tool", () =>
-    messages.createStream(agent, says("[tool conversation_search] please", { streamTokens: true, includePings: true })));
+    messages.createStream(agent, says("[tool conversation_search] [words 3]", { streamTokens: true, includePings: true })));
   await call("agents.messages.list", () => messages.list(agent, { limit: 50 }));
 }
 
 async function onItsOwn({ client, agent, call }) {
   const { messages } = client.agents;
-  const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("on your own")));
+  const run = await call("agents.messages.createAsync", () => messages.createAsync(agent, says("[words 3]")));
   await until(() => client.runs.retrieve(run.id), hasEnded, "the end of a run");
   await call("runs.retrieve", () => client.runs.retrieve(run.id));
   // It names agents in a way that doesn't pass the gateway.

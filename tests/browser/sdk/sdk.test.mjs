@@ -1,5 +1,5 @@
-// The official TypeScript SDKs in a page of another origin get from `hallpass dev` what they get from a real Letta server
-// behind the gateway, as `tests/letta` has found and kept it: after the same calls the same shapes.
+// The official TypeScript SDKs in a page of another origin get from `hallpass dev` what they get from a real Letta
+// server behind the gateway, as `tests/letta` has found and kept it: after the same calls the same shapes.
 
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";

@@ -107,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        models = [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in (MODEL, REASONER, EMBEDDING)]
+        names = (MODEL, REASONER, EMBEDDING)
+        models = [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in names]
         self._send({"object": "list", "data": models})
 
     def do_POST(self):

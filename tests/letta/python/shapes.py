@@ -7,7 +7,7 @@ import re
 import subprocess
 import uuid
 
-from gateway import API_KEY, ok
+from gateway import ok
 from hallpass import BINARY, REPOSITORY, wait_until
 from model import EMBEDDING_HANDLE, REASONER_HANDLE
 from upstream import INSTALLED
@@ -27,10 +27,11 @@ DEADLINE = 180
 
 
 def make_plain_agent(http, name):
-    """Without anything that an app wouldn't expect, and with a model that thinks aloud, as that of `hallpass dev` does."""
+    """Without anything that an app wouldn't expect; its model thinks aloud, as that of `hallpass dev` does."""
+    blocks = [{"label": label, "value": "Nothing yet."} for label in ("persona", "human")]
     return ok(http.post("/v1/agents/", json={
-        "name": name, "description": "Helps", "model": REASONER_HANDLE, "embedding": EMBEDDING_HANDLE, "system": "You help.",
-        "memory_blocks": [{"label": label, "value": "Nothing yet."} for label in ("persona", "human")],
+        "name": name, "description": "Helps", "system": "You help.", "memory_blocks": blocks,
+        "model": REASONER_HANDLE, "embedding": EMBEDDING_HANDLE,
     }))["id"]
 
 
@@ -50,7 +51,8 @@ def recorded(process):
 
 def compare(name, shapes, *how):
     """What differs from the real server's shapes as they are kept, one text for each."""
-    result = subprocess.run([*COMPARE, name, *how], input=json.dumps(shapes), capture_output=True, text=True, timeout=60)
+    program = [*COMPARE, name, *how]
+    result = subprocess.run(program, input=json.dumps(shapes), capture_output=True, text=True, timeout=60)
     assert result.stderr == ""
     return result.stdout.splitlines()
 
@@ -61,9 +63,8 @@ def hallpass_dev(directory):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HALLPASS_")}
     log = directory / "dev.log"
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [BINARY, "dev", "--port", "0"], env=inherited, cwd=directory, stdout=file, stderr=file
-        )
+        program = [BINARY, "dev", "--port", "0"]
+        process = subprocess.Popen(program, env=inherited, cwd=directory, stdout=file, stderr=file)
     try:
         yield wait_until(lambda: re.search(r"http://localhost:\d+", log.read_text()), "starting hallpass dev")[0]
     finally:

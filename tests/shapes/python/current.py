@@ -1,5 +1,5 @@
-"""The calls of an app with the newer Python SDK, in the order in which they build on each other: the same text for every
-server. `agent` is an agent that nobody has talked with, `other` one that the token isn't for.
+"""The calls of an app with the newer Python SDK, in the order in which they build on each other: the same text for
+every server. `agent` is an agent that nobody has talked with, `other` one that the token isn't for.
 """
 
 from letta_client import Letta
@@ -34,19 +34,19 @@ def reading(call, client, stage):
 
 def talking(call, client, stage):
     messages, agent = client.agents.messages, stage.agent
-    call("agents.messages.create", lambda: messages.create(agent, messages=says("good morning")))
-    parts = [{"role": "user", "content": [{"type": "text", "text": "in parts"}], "otid": OTID}]
+    call("agents.messages.create", lambda: messages.create(agent, messages=says("[words 3]")))
+    parts = [{"role": "user", "content": [{"type": "text", "text": "[words 3]"}], "otid": OTID}]
     call("agents.messages.create, parts", lambda: messages.create(agent, messages=parts, max_steps=3))
     call("agents.messages.create, a tool", lambda: messages.create(
-        agent, messages=says("[tool conversation_search] please"),
+        agent, messages=says("[tool conversation_search] [words 3]"),
     ))
 
 
 def streaming(call, client, stage):
     messages, agent = client.agents.messages, stage.agent
-    call("agents.messages.stream", lambda: messages.stream(agent, messages=says("hello")))
+    call("agents.messages.stream", lambda: messages.stream(agent, messages=says("[words 3]")))
     call("agents.messages.stream, a tool and tokens", lambda: messages.stream(
-        agent, messages=says("[tool conversation_search] please"), stream_tokens=True, include_pings=True,
+        agent, messages=says("[tool conversation_search] [words 3]"), stream_tokens=True, include_pings=True,
     ))
     call("agents.messages.stream, broken", lambda: messages.stream(
         agent, messages=says("[error stream]"), stream_tokens=True,
@@ -57,7 +57,7 @@ def streaming(call, client, stage):
 
 def on_its_own(call, client, stage):
     messages, runs, agent = client.agents.messages, client.runs, stage.agent
-    run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("on your own")))
+    run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("[words 3]")))
     until(lambda: runs.retrieve(run.id), has_ended, "the end of a run")
     call("runs.retrieve", lambda: runs.retrieve(run.id))
     call("runs.messages.list", lambda: runs.messages.list(run.id))
@@ -79,7 +79,7 @@ def conversations(call, client, stage):
     made = call("conversations.create", lambda: conversations.create(agent_id=agent, summary="An order"))
     call("conversations.list", lambda: conversations.list(agent_id=agent, limit=5))
     call("conversations.retrieve", lambda: conversations.retrieve(made.id))
-    call("conversations.messages.create", lambda: conversations.messages.create(made.id, messages=says("hello")))
+    call("conversations.messages.create", lambda: conversations.messages.create(made.id, messages=says("[words 3]")))
     call("conversations.messages.list", lambda: conversations.messages.list(made.id, order="asc"))
     call("conversations.cancel, nothing runs", lambda: conversations.cancel(made.id))
 

@@ -1,5 +1,5 @@
-"""The calls of an app with the older Python SDK, which has no conversations: the same text for every server. `agent` and
-`other` as in `current.py`.
+"""The calls of an app with the older Python SDK, which has no conversations: the same text for every server. `agent`
+and `other` as in `current.py`.
 """
 
 import httpx
@@ -38,13 +38,13 @@ def reading(call, client, stage):
 
 def talking(call, client, stage):
     messages, agent = client.agents.messages, stage.agent
-    call("agents.messages.create", lambda: messages.create(agent, messages=says("good morning")))
-    parts = says([TextContent(text="in parts")], otid=OTID)
+    call("agents.messages.create", lambda: messages.create(agent, messages=says("[words 3]")))
+    parts = says([TextContent(text="[words 3]")], otid=OTID)
     call("agents.messages.create, parts", lambda: messages.create(agent, messages=parts, max_steps=3))
     call("agents.messages.create, a tool", lambda: messages.create(
-        agent, messages=says("[tool conversation_search] please"),
+        agent, messages=says("[tool conversation_search] [words 3]"),
     ))
-    call("agents.messages.create_stream", lambda: messages.create_stream(agent, messages=says("hello")))
+    call("agents.messages.create_stream", lambda: messages.create_stream(agent, messages=says("[words 3]")))
     call("agents.messages.create_stream, tokens", lambda: messages.create_stream(
         agent, messages=says("[words 5]"), stream_tokens=True, include_pings=False,
     ))
@@ -53,7 +53,7 @@ def talking(call, client, stage):
 
 def on_its_own(call, client, stage):
     messages, runs, agent = client.agents.messages, client.runs, stage.agent
-    run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("on your own")))
+    run = call("agents.messages.create_async", lambda: messages.create_async(agent, messages=says("[words 3]")))
     until(lambda: runs.retrieve(run.id), has_ended, "the end of a run")
     call("runs.retrieve", lambda: runs.retrieve(run.id))
     call("runs.messages.list", lambda: runs.messages.list(run.id))

@@ -1,5 +1,5 @@
-"""`record.py current|legacy` prints the shapes that a server's answers have for that Python SDK. The server and what is on
-it are named by HALLPASS_URL, HALLPASS_KEY, HALLPASS_AGENT and HALLPASS_OTHER.
+"""`record.py current|legacy` prints the shapes that a server's answers have for that Python SDK. The server and what is
+on it are named by HALLPASS_URL, HALLPASS_KEY, HALLPASS_AGENT and HALLPASS_OTHER.
 """
 
 import importlib

@@ -1,5 +1,5 @@
-"""What an answer looks like to an app, without what it says: classes and fields, the JSON types and forms of values, the
-kinds of events in their order. The same notation as in `tests/browser/sdk/shape.mjs`, with the SDK's classes added.
+"""What an answer looks like to an app, without what it says: classes and fields, the JSON types and forms of values,
+the kinds of events in their order. The same notation as in `tests/browser/sdk/shape.mjs`, with the SDK's classes added.
 """
 
 import datetime
