@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { REPOSITORY, startProgram } from "./stage.mjs";
+import { REPOSITORY, startProgram, until } from "./stage.mjs";
 
 export const EXAMPLE = join(REPOSITORY, "examples/browser-chat");
 export const AGENT = "agent-11111111-1111-4111-8111-111111111111";
@@ -45,6 +45,18 @@ export async function reply(page) {
 
 export function saidSoFar(page) {
   return page.locator("li.agent:last-child .said").textContent();
+}
+
+/** Sees the last reply grow three times while it is still being given. */
+export async function seeItGrow(page) {
+  let length = 0;
+  for (let times = 0; times < 3; times += 1) {
+    length = await until(async () => {
+      const now = (await saidSoFar(page)).length;
+      return now > length && now;
+    }, "another piece of the reply");
+    assert.equal(await page.locator("li.agent:last-child[aria-busy]").count(), 1, "the reply isn't complete yet");
+  }
 }
 
 /** What the notice says, when there is one. */

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { AGENT, BACKENDS, EXAMPLE, noNotice, openChat, reply, say, saidSoFar, startBackend } from "./chat.mjs";
-import { DEV_KEY, startChromium, startHallpass, until, withPage } from "./stage.mjs";
+import { AGENT, BACKENDS, EXAMPLE, noNotice, notice, openChat, reply, say, saidSoFar, seeItGrow, startBackend } from "./chat.mjs";
+import { DEV_KEY, startChromium, startHallpass, withPage } from "./stage.mjs";
 
 let hallpass, browser;
 
@@ -24,7 +24,7 @@ for (const name of Object.keys(BACKENDS)) {
     test("a message is answered, after real preflights", () =>
       withPage(browser, {}, async (page) => {
         await openChat(page, backend.url);
-        await say(page, "Where is my parcel? [words 12]");
+        await say(page, "Where is my parcel? [slow 0] [words 12]");
         assert.equal((await reply(page)).split(/\s+/).length, 12);
         await noNotice(page);
 
@@ -32,33 +32,10 @@ for (const name of Object.keys(BACKENDS)) {
         const said = requests.find(({ method, path }) => method === "POST" && path.endsWith("/messages/stream"));
         assert.equal(said.decision, "allow");
         assert.equal(said.origin, backend.url);
-        assert.equal(said.upstream.body.messages[0].content, "Where is my parcel? [words 12]");
+        assert.equal(said.upstream.body.messages[0].content, "Where is my parcel? [slow 0] [words 12]");
         const preflights = requests.filter(({ decision }) => decision === "preflight").map(({ path }) => path);
         assert.ok(preflights.includes(said.path), `a preflight of ${said.path}: ${preflights}`);
         assert.ok(requests.every(({ decision }) => decision !== "deny"));
-      }));
-
-    test("a reply is seen arriving piece by piece", () =>
-      withPage(browser, {}, async (page) => {
-        await openChat(page, backend.url);
-        await say(page, "Slowly, please [slow 80] [words 12]");
-        const seen = new Set();
-        await until(async () => {
-          seen.add((await saidSoFar(page)).length);
-          return (await page.locator("li[aria-busy]").count()) === 0;
-        }, "the end of the reply");
-        assert.ok(seen.size >= 4, `many lengths on the way: ${[...seen]}`);
-        await noNotice(page);
-      }));
-
-    test("what was said is there again after a reload", () =>
-      withPage(browser, {}, async (page) => {
-        await openChat(page, backend.url);
-        await say(page, "Remember me [words 9]");
-        const answer = await reply(page);
-        await page.reload();
-        await page.locator("li.user").getByText("Remember me").waitFor();
-        assert.equal(await saidSoFar(page), answer);
       }));
 
     test("tokens are for the page's own origin alone, and never cached", async () => {
@@ -104,18 +81,60 @@ for (const name of Object.keys(BACKENDS)) {
       }
     });
 
-    test("the page says what its backend says", async () => {
-      const lost = await startBackend("http://localhost:1", { name });
-      try {
-        await withPage(browser, { complaints: [/status of 502/] }, async (page) => {
-          await page.goto(lost.url);
-          const shown = page.getByRole("alert");
-          await shown.getByText("The backend gave no token").waitFor();
-          await shown.getByText("no token from http://localhost:1").waitFor();
-        });
-      } finally {
-        await lost.stop();
+    test("a token that can't be had is told of", async () => {
+      for (const [env, message] of [
+        [{ HALLPASS_URL: "http://localhost:1" }, /^no token from http:\/\/localhost:1: ./],
+        [{ HALLPASS_KEY: "wrong" }, /^Hallpass answered 401: ./],
+        [{ ORIGIN: "http://localhost:5173/" }, /^Hallpass answered 400: `hostname` must not end in `\/`/],
+      ]) {
+        const wrong = await startBackend(hallpass.url, { name, env });
+        try {
+          const asked = await fetch(`${wrong.url}/api/token`, { method: "POST", headers: { origin: env.ORIGIN ?? wrong.url } });
+          assert.equal(asked.status, 502);
+          assert.match((await asked.json()).message, message);
+        } finally {
+          await wrong.stop();
+        }
       }
     });
   });
 }
+
+describe("the page", () => {
+  let backend;
+  before(async () => (backend = await startBackend(hallpass.url)));
+  after(() => backend?.stop());
+
+  test("a reply is seen arriving piece by piece", () =>
+    withPage(browser, {}, async (page) => {
+      await openChat(page, backend.url);
+      await say(page, "Slowly, please [slow 150] [words 200]");
+      await seeItGrow(page);
+      await noNotice(page);
+    }));
+
+  test("what was said is there again after a reload", () =>
+    withPage(browser, {}, async (page) => {
+      await openChat(page, backend.url);
+      await say(page, "Remember me [slow 0] [words 9]");
+      const answer = await reply(page);
+      await page.reload();
+      await page.locator("li.user").getByText("Remember me").waitFor();
+      assert.equal(await saidSoFar(page), answer);
+    }));
+
+  test("its backend's words are shown", async () => {
+    const lost = await startBackend("http://localhost:1");
+    try {
+      await withPage(browser, { complaints: [/status of 502/] }, async (page) => {
+        await page.goto(lost.url);
+        const { title, detail, code } = await notice(page);
+        assert.equal(title, "The backend gave no token");
+        assert.match(detail, /^no token from http:\/\/localhost:1: /);
+        assert.equal(code, "502");
+      });
+    } finally {
+      await lost.stop();
+    }
+  });
+});

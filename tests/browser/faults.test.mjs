@@ -60,7 +60,7 @@ test("`revoke` with `events` does so after as many", () =>
 test("`revoke` alone refuses the next request, which is sent again with another token", () =>
   inChat([status(401)], async (page) => {
     await hallpass.fault("revoke");
-    await say(page, "Hello [words 5]");
+    await say(page, "Hello [slow 0] [words 5]");
     assert.equal((await reply(page)).split(/\s+/).length, 5);
     await tokenNumber(page, 2);
     await noNotice(page);
@@ -70,20 +70,23 @@ test("`revoke` alone refuses the next request, which is sent again with another 
 test("`429` says how long to wait, keeps the text, and lets nothing be sent until then", () =>
   withPage(browser, { complaints: [status(429)] }, async (page) => {
     await openChat(page, backend.url);
+    // The page's time stands still, so that the wait can be seen however busy the machine is.
+    await page.clock.install();
+    await page.clock.pauseAt(Date.now() + 5_000);
     await hallpass.fault("429");
-    await say(page, "Too fast [words 3]");
+    await say(page, "Too fast [slow 0] [words 3]");
     const { title, advice, code } = await notice(page);
     assert.match(title, /^Rate limited$/);
     assert.equal(advice, "Wait, then send again.");
     assert.equal(code, "429 too_many_messages");
     const wait = page.getByRole("button", { name: /^Wait \d+ s$/ });
     assert.ok(await wait.isDisabled());
-    assert.equal(await page.getByLabel("Message", { exact: true }).inputValue(), "Too fast [words 3]");
+    const seconds = Number((await wait.textContent()).match(/\d+/));
+    assert.equal(await page.getByLabel("Message", { exact: true }).inputValue(), "Too fast [slow 0] [words 3]");
 
     // The text is still there: it only has to be sent.
-    const send = page.getByRole("button", { name: "Send", exact: true });
-    await send.waitFor({ timeout: 40_000 });
-    await send.click();
+    await page.clock.runFor(seconds * 1_000);
+    await page.getByRole("button", { name: "Send", exact: true }).click();
     await page.getByRole("alert").waitFor({ state: "hidden" });
     assert.equal((await reply(page)).split(/\s+/).length, 3);
   }));
@@ -103,7 +106,7 @@ test("`slow` keeps the page waiting, and nothing else", () =>
   inChat([], async (page) => {
     await hallpass.fault("slow", { ms: 700 });
     const from = Date.now();
-    await say(page, "Hello [words 5]");
+    await say(page, "Hello [slow 0] [words 5]");
     assert.equal((await reply(page)).split(/\s+/).length, 5);
     assert.ok(Date.now() - from >= 700);
     await noNotice(page);
@@ -161,7 +164,7 @@ test("a token is neither stored by the page nor in an address", () =>
   inChat([], async (page) => {
     const urls = [];
     page.on("request", (request) => urls.push(request.url()));
-    await say(page, "Hello [words 5]");
+    await say(page, "Hello [slow 0] [words 5]");
     await reply(page);
     const kept = await page.evaluate(() => [localStorage.length, sessionStorage.length, document.cookie, location.href].join(" "));
     assert.equal(kept, `0 0  ${backend.url}/`);
@@ -178,7 +181,7 @@ test("a server that is gone is told of, and the chat goes on when it is back", a
     await withPage(browser, { complaints: [/net::ERR_CONNECTION_/, status(401)] }, async (page) => {
       await openChat(page, own.url);
       await other.stop();
-      await say(page, "Anybody there? [words 5]");
+      await say(page, "Anybody there? [slow 0] [words 5]");
       const { title, advice } = await notice(page);
       assert.equal(title, "Hallpass can't be reached");
       assert.match(advice, /Is `hallpass dev` running\?/);

@@ -21,11 +21,11 @@ describe("the chat", () => {
   test("renews a token shortly before it ends, without a refusal", () =>
     withPage(browser, {}, async (page) => {
       await openChat(page, backend.url);
-      await say(page, "First [words 3]");
+      await say(page, "First [slow 0] [words 3]");
       await reply(page);
       await page.clock.setSystemTime(Date.now() + 280_000);
       await hallpass.advance("280s");
-      await say(page, "Second [words 3]");
+      await say(page, "Second [slow 0] [words 3]");
       await reply(page);
       await tokenNumber(page, 2);
       await noNotice(page);
@@ -39,7 +39,7 @@ describe("the chat", () => {
     withPage(browser, { complaints: [REFUSED] }, async (page) => {
       await openChat(page, backend.url);
       await hallpass.advance("6m");
-      await say(page, "Are you still there? [words 5]");
+      await say(page, "Are you still there? [slow 0] [words 5]");
       assert.equal((await reply(page)).split(/\s+/).length, 5);
       await tokenNumber(page, 2);
       await noNotice(page);
@@ -72,10 +72,10 @@ describe("the chat", () => {
     withPage(browser, { complaints: [REFUSED] }, async (page) => {
       await openChat(page, backend.url);
       await hallpass.fault("rotate-keys");
-      await say(page, "First [words 3]");
+      await say(page, "First [slow 0] [words 3]");
       await reply(page);
       await hallpass.advance("6m");
-      await say(page, "Second [words 3]");
+      await say(page, "Second [slow 0] [words 3]");
       assert.equal((await reply(page)).split(/\s+/).length, 3);
       await tokenNumber(page, 2);
       await noNotice(page);
