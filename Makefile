@@ -2,7 +2,7 @@
 # `make test` is the whole check: it installs what it needs, as root or through sudo.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-rust test-e2e test-proxies test-letta test-container fuzz lint fmt bench coverage clean
+.PHONY: help run dev test test-rust test-e2e test-browser test-proxies test-letta test-container fuzz lint fmt bench coverage clean
 
 lint_steps := fmt typos shell hadolint deny audit shear clippy doc
 
@@ -12,14 +12,20 @@ help: ## list the targets
 run: ## start the server on 127.0.0.1:8284, with its database in this folder
 	cargo run --locked --release -- serve
 
+dev: ## start the server for frontend work on 127.0.0.1:8284, all in memory
+	cargo run --locked --release -- dev
+
 test: ## everything that must pass, the cheapest first
-	@tests/run tools $(lint_steps) build rust doctest e2e samples proxies letta fuzz container
+	@tests/run tools $(lint_steps) build rust doctest e2e samples browser proxies letta fuzz container
 
 test-rust: ## unit, property and HTTP tests
 	@tests/run tools build rust doctest
 
 test-e2e: ## the real SDKs, and the documentation's samples for them, against the real binary
 	@tests/run tools build e2e samples
+
+test-browser: ## pages in Chromium before `hallpass dev`: the example, the documentation's mistakes, the SDKs
+	@tests/run tools build browser
 
 test-proxies: ## outside verifiers and forward-auth with nginx, Traefik, Caddy, Envoy and HAProxy, as documented
 	@tests/run tools build proxies

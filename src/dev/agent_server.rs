@@ -11,6 +11,7 @@ use seed::Seed;
 use world::World;
 
 mod agent;
+mod end;
 mod failure;
 mod given;
 mod ids;
@@ -24,6 +25,8 @@ mod routes;
 mod seed;
 mod steering;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tools;
 mod work;

@@ -54,8 +54,8 @@ impl Gateway {
         let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
         let mut response = self.finish(&parts, &trace, started, outcome);
+        // Whatever the answer: a row may need no body, and a client may send one.
         if let Some(rest) = rest
-            && response.status().is_client_error()
             && !trace.sent
             && !rest.discard(parts.headers.contains_key(EXPECT)).await
         {

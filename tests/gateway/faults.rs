@@ -155,6 +155,24 @@ fn a_connection_that_was_closed_meanwhile_costs_no_request() {
 }
 
 #[test]
+fn a_body_that_nobody_needs_loses_no_request_after_it() {
+    let stage = Stage::new();
+    let token = stage.token();
+    for request in [format!("POST /v1/agents/{AGENT}/messages/cancel"), format!("GET {}", plain())] {
+        let mut wire = stage.connect();
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\norigin: {ORIGIN}\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\n\r\n"
+        );
+        wire.write(head.as_bytes());
+        stage.upstream.next().write(whole(200, &[("content-type", "application/json")], b"{}"));
+        wire.write(b"{}");
+        wire.answer("GET").expect(200);
+        wire.ask(&Ask::get("/healthz")).expect(200);
+    }
+}
+
+#[test]
 fn an_answer_that_is_no_http() {
     let stage = Stage::new();
     let token = stage.token();

@@ -155,3 +155,39 @@ impl Agent {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::purpose::ANY;
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::MAX;
+
+    fn said(number: usize, text: &str) -> Message {
+        Message {
+            id: format!("message-{number}"),
+            otid: None,
+            name: None,
+            conversation: None,
+            run: None,
+            step: None,
+            at: NOW,
+            said: Said::User(Value::from(text)),
+        }
+    }
+
+    #[test]
+    fn the_oldest_messages_are_dropped_and_the_prompt_stays() {
+        let mut agent = Agent::new(Seed(1), "agent", String::new(), &ANY, NOW);
+        let prompt = agent.ids_in(None)[0].to_owned();
+        agent.keep((0..MAX_MESSAGES + 10).map(|number| said(number, "x")));
+        let ids = agent.ids_in(None);
+        assert_eq!((ids.len(), ids[0], ids[1]), (MAX_MESSAGES, &*prompt, "message-11"));
+        let long = "x".repeat(MAX_BYTES / 3);
+        agent.keep((0..5).map(|number| said(number, &long)));
+        assert!(agent.bytes <= MAX_BYTES);
+        assert_eq!(agent.ids_in(None), [&*prompt, "message-3", "message-4"]);
+        agent.keep([said(9, &"x".repeat(MAX_BYTES + 1))]);
+        assert_eq!(agent.ids_in(None), [&*prompt]);
+    }
+}

@@ -83,7 +83,7 @@ pub(super) struct Mistake {
     pub(super) message: String,
     pub(super) input: Value,
     /// What pydantic adds, in Python, or nothing.
-    pub(super) context: &'static str,
+    pub(super) context: String,
 }
 
 impl Mistake {

@@ -17,8 +17,9 @@ pub(super) struct Given {
 impl Given {
     /// The body of a request, which must be a JSON object.
     pub(super) fn in_body(body: &[u8]) -> Result<Self, Failure> {
-        let mistake = |kind, place: String, message: &str, input, context| {
-            Failure::invalid(&[Mistake { kind, place, message: message.to_owned(), input, context }])
+        let mistake = |kind, place: String, message: &str, input, context: &str| {
+            let (message, context) = (message.to_owned(), context.to_owned());
+            Failure::invalid(&[Mistake { kind, place, message, input, context }])
         };
         if body.is_empty() {
             return Err(mistake("missing", "'body',".to_owned(), "Field required", Value::Null, ""));
@@ -193,7 +194,8 @@ impl Given {
         message: &str,
         input: Value,
     ) -> Option<T> {
-        self.mistakes.push(Mistake { kind, place, message: message.to_owned(), input, context: "" });
+        let (message, context) = (message.to_owned(), String::new());
+        self.mistakes.push(Mistake { kind, place, message, input, context });
         None
     }
 

@@ -38,14 +38,34 @@ fn check(kind: &str, key: &str, id: &str) -> Result<(), Failure> {
     if is_id(kind, id) {
         return Ok(());
     }
-    let mistake = Mistake {
-        kind: "string_pattern_mismatch",
-        place: format!("'path', '{key}'"),
-        message: format!("String should match pattern '{kind}-{{uuid4}}'"),
-        input: Value::from(id),
-        context: "",
+    let length = kind.len() + 37;
+    let (mistake, message, context) = match id.chars().count() {
+        // Of agents, the wrong form is told before the wrong length.
+        _ if kind == "agent" => {
+            ("string_pattern_mismatch", format!("String should match pattern '{kind}-{{uuid4}}'"), None)
+        }
+        few if few < length => (
+            "string_too_short",
+            format!("String should have at least {length} characters"),
+            Some("min_length"),
+        ),
+        many if many > length => {
+            ("string_too_long", format!("String should have at most {length} characters"), Some("max_length"))
+        }
+        _ => ("string_pattern_mismatch", format!("String should match pattern '{kind}-{{uuid4}}'"), None),
     };
-    Err(Failure::invalid_with_example(&mistake, &format!("{kind}-123e4567-e89b-42d3-8456-426614174000")))
+    let context = context.map(|bound| format!("{{'{bound}': {length}}}"));
+    let is_form = context.is_none();
+    let place = format!("'path', '{key}'");
+    let context = context.unwrap_or_default();
+    let mistake = Mistake { kind: mistake, place, message, input: Value::from(id), context };
+    Err(match is_form {
+        true => {
+            let example = format!("{kind}-123e4567-e89b-42d3-8456-426614174000");
+            Failure::invalid_with_example(&mistake, &example)
+        }
+        false => Failure::invalid(&[mistake]),
+    })
 }
 
 /// 400 unless a path names a run in the right form.

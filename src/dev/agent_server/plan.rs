@@ -22,6 +22,34 @@ pub(super) struct To {
     pub(super) conversation: Option<String>,
 }
 
+/// How the one who asked is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// With all that was said, at the end.
+    Whole,
+    /// With messages as they come about.
+    Stream,
+    /// With tokens as they come about.
+    Tokens,
+    /// With the run, which is asked about later.
+    Later,
+}
+
+impl Answer {
+    /// As a request wants it that may stream.
+    pub(super) fn to(sent: &Sent, streams: bool) -> Self {
+        match (streams, sent.stream_tokens) {
+            (false, _) => Self::Whole,
+            (true, false) => Self::Stream,
+            (true, true) => Self::Tokens,
+        }
+    }
+
+    pub(super) fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Tokens)
+    }
+}
+
 /// All that a run will do, decided when it begins.
 pub(super) struct Plan {
     pub(super) generation: u64,
@@ -32,7 +60,7 @@ pub(super) struct Plan {
     pub(super) sent: Vec<Message>,
     pub(super) steps: Vec<Vec<Message>>,
     pub(super) between: Duration,
-    pub(super) tokens: bool,
+    pub(super) answer: Answer,
     pub(super) error: Option<Breaks>,
     pub(super) stop_reason: &'static str,
     pub(super) usage: Usage,
@@ -56,7 +84,7 @@ impl Maker<'_> {
         sent: &Sent,
         steering: &Steering,
         turn: &Turn<'_>,
-        streams: bool,
+        answer: Answer,
     ) -> Plan {
         let first_step = self.seed.id("step", format_args!("{} 0", self.number));
         let sent_messages = sent.messages.iter().enumerate().map(|(place, message)| {
@@ -84,7 +112,7 @@ impl Maker<'_> {
             sent: sent_messages,
             steps,
             between: steering.slow.unwrap_or(BETWEEN),
-            tokens: streams && sent.stream_tokens,
+            answer,
             error: steering.error,
             stop_reason,
             usage,

@@ -44,10 +44,7 @@ pub(super) async fn answer(
         return Err(Failure::of_model(status));
     }
     match pings {
-        Some(include_pings) => {
-            let seed = server.world().seed;
-            Ok(streamed(begun, Arc::clone(&server.clock), seed, include_pings))
-        }
+        Some(include_pings) => Ok(streamed(begun, Arc::clone(&server.clock), server.seed, include_pings)),
         None => collected(begun).await,
     }
 }

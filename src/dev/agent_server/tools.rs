@@ -13,14 +13,25 @@ pub(super) fn shown() -> Vec<Value> {
             "conversation_search",
             "letta_core",
             "Searches what was said before.",
-            json!({ "query": text("What to search for") }),
-            &["query"],
+            json!({
+                "query": text("What to search for"),
+                "roles": {
+                    "type": "array", "items": { "type": "string", "enum": ["assistant", "user", "tool"] },
+                    "description": "Who must have said it"
+                },
+                "limit": { "type": "integer", "description": "How much to find at most" },
+                "start_date": text("Since when"), "end_date": text("Until when")
+            }),
+            &[],
         ),
         tool(
             "memory_insert",
             "letta_sleeptime_core",
             "Adds a text to a block of memory.",
-            json!({ "label": text("The block's label"), "new_string": text("What to add") }),
+            json!({
+                "label": text("The block's label"), "new_string": text("What to add"),
+                "insert_line": { "type": "integer", "description": "After which line to add it" }
+            }),
             &["label", "new_string"],
         ),
         tool(

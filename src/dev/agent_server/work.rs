@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::AgentServer;
-use super::failure::{ASKED_FOR, model_error};
+use super::end::End;
 use super::messages::{Message, Said, is_among};
-use super::plan::{Maker, Plan, To};
+use super::plan::{Answer, Maker, Plan, To};
 use super::reply::Turn;
 use super::request::Sent;
 use super::steering::{Breaks, Steering};
@@ -47,7 +47,7 @@ pub(super) struct Begun {
 
 impl AgentServer {
     /// Begins a run.
-    pub(super) fn begin(self: &Arc<Self>, to: To, sent: &Sent, kind: RunKind, streams: bool) -> Begun {
+    pub(super) fn begin(self: &Arc<Self>, to: To, sent: &Sent, kind: RunKind, answer: Answer) -> Begun {
         let (alive, ended) = oneshot::channel();
         let (events, listener) = unbounded_channel();
         let now = self.clock.now();
@@ -63,13 +63,13 @@ impl AgentServer {
             let purpose = agent.purpose;
             let turn = Turn { seed, agent: &to.agent, purpose, number: turn, text: &text, words };
             let maker = Maker { seed, number, run: seed.id("run", number), to: &to, now };
-            let plan = maker.plan(generation, sent, &steering, &turn, streams);
+            let plan = maker.plan(generation, sent, &steering, &turn, answer);
             let run = Run {
                 id: plan.run.clone(),
                 agent: to.agent.clone(),
                 conversation: to.conversation.clone(),
                 kind,
-                status: if streams { Status::Running } else { Status::Created },
+                status: if answer.is_stream() { Status::Running } else { Status::Created },
                 created_at: now,
                 completed_at: None,
                 request_config: sent.config.clone(),
@@ -110,7 +110,7 @@ impl AgentServer {
             }
         };
         if let Some(Breaks::AtOnce(_)) = plan.error {
-            return self.fail(plan, events).await;
+            return self.finish(plan, End::bad(plan), events).await;
         }
         for (place, step) in plan.steps.iter().enumerate() {
             let is_last = place + 1 == plan.steps.len();
@@ -119,7 +119,7 @@ impl AgentServer {
             for message in step {
                 let message = Message { at: self.clock.now(), ..message.clone() };
                 if !plan.say(&message, breaks, say).await {
-                    return self.fail(plan, events).await;
+                    return self.finish(plan, End::bad(plan), events).await;
                 }
                 kept.push(message);
             }
@@ -127,13 +127,7 @@ impl AgentServer {
                 return pending().await;
             }
         }
-        if !self.end(plan, None) {
-            return pending().await;
-        }
-        let used = plan.usage.shown(plan.tokens);
-        for event in [Event::Stopped(plan.stop_reason), Event::Used(used), Event::Done] {
-            let _ = events.send(event);
-        }
+        self.finish(plan, End::good(plan), events).await;
     }
 
     /// Keeps what was said in a step; false if the run has ended meanwhile.
@@ -157,37 +151,20 @@ impl AgentServer {
         true
     }
 
-    async fn fail(&self, plan: &Plan, events: &UnboundedSender<Event>) {
-        let status = plan.error.and_then(Breaks::status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let (kind, message) = model_error(status).unwrap_or(("internal_error", "The agent server failed."));
-        let error = json!({
-            "message_type": "error_message", "run_id": plan.run, "error_type": kind, "message": message,
-            "detail": ASKED_FOR, "seq_id": null
-        });
-        if !self.end(plan, Some(error.clone())) {
+    /// Ends the run and says so, unless it has ended meanwhile: then the wait is for being told.
+    async fn finish(&self, plan: &Plan, end: End, events: &UnboundedSender<Event>) {
+        let has_ended = match self.world_of(plan.generation) {
+            Some(mut world) => world.finish_run(&plan.run, &end, self.clock.now()),
+            None => false,
+        };
+        if !has_ended {
             return pending().await;
         }
-        for event in [Event::Stopped(FAILED), Event::Failed(error), Event::Done] {
+        for event in end.events {
             let _ = events.send(event);
         }
     }
-
-    /// Ends the run; false if it has ended meanwhile.
-    fn end(&self, plan: &Plan, error: Option<Value>) -> bool {
-        let now = self.clock.now();
-        let Some(mut world) = self.world_of(plan.generation) else { return false };
-        let Some(run) = world.run_mut(&plan.run).filter(|run| run.status.is_active()) else { return false };
-        let (status, stop_reason) = match error {
-            Some(_) => (Status::Failed, FAILED),
-            None => (Status::Completed, plan.stop_reason),
-        };
-        run.usage = if error.is_some() { Usage::default() } else { plan.usage };
-        run.error = error;
-        world.end_run(&plan.run, status, stop_reason, now)
-    }
 }
-
-const FAILED: &str = "llm_api_error";
 
 impl Plan {
     /// Says a message at the pace of a model; false if it breaks in the middle.
@@ -196,7 +173,7 @@ impl Plan {
             Said::Reply { reasoning, text } => {
                 for piece in pieces(reasoning) {
                     sleep(self.between).await;
-                    if self.tokens {
+                    if self.answer == Answer::Tokens {
                         say(message.reasoning(piece));
                     }
                 }
@@ -204,7 +181,7 @@ impl Plan {
                 let wanted = if breaks { whole.len().div_ceil(2) } else { whole.len() };
                 for piece in &whole[..wanted] {
                     sleep(self.between).await;
-                    if self.tokens {
+                    if self.answer == Answer::Tokens {
                         say(message.reply(piece));
                     }
                 }
@@ -212,12 +189,12 @@ impl Plan {
             Said::Call { reasoning, call } => {
                 for piece in pieces(reasoning) {
                     sleep(self.between).await;
-                    if self.tokens {
+                    if self.answer == Answer::Tokens {
                         say(message.reasoning(piece));
                     }
                 }
                 sleep(self.between).await;
-                if self.tokens {
+                if self.answer == Answer::Tokens {
                     say(message.call(call, call.shown()));
                 }
             }
@@ -227,7 +204,7 @@ impl Plan {
                 return true;
             }
         }
-        if !self.tokens {
+        if self.answer != Answer::Tokens {
             let entries = message.shown();
             let wanted = if breaks { 1 } else { entries.len() };
             entries.into_iter().take(wanted).for_each(say);

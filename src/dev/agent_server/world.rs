@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::agent::Agent;
+use super::end::End;
 use super::objects::USER;
 use super::purpose::{ANY, FROM_THE_START};
 use super::seed::Seed;
@@ -160,10 +161,6 @@ impl World {
         self.runs.iter().find(|run| run.id == id)
     }
 
-    pub(super) fn run_mut(&mut self, id: &str) -> Option<&mut Run> {
-        self.runs.iter_mut().find(|run| run.id == id)
-    }
-
     /// The number of the next run, from which all its ids are drawn.
     pub(super) fn number_run(&mut self) -> u64 {
         self.runs_made += 1;
@@ -178,21 +175,19 @@ impl World {
     }
 
     /// Ends a run that is going on, and says so in its agent; false if it had ended already.
-    pub(super) fn end_run(
-        &mut self,
-        id: &str,
-        status: Status,
-        stop_reason: &'static str,
-        now: Timestamp,
-    ) -> bool {
-        let Some(run) = self.run_mut(id).filter(|run| run.status.is_active()) else { return false };
-        run.status = status;
-        run.stop_reason = Some(stop_reason);
+    pub(super) fn finish_run(&mut self, id: &str, end: &End, now: Timestamp) -> bool {
+        let Some(run) = self.runs.iter_mut().find(|run| run.id == id && run.status.is_active()) else {
+            return false;
+        };
+        run.status = end.status;
+        run.stop_reason = end.stop_reason;
+        run.error.clone_from(&end.error);
+        run.usage = end.usage;
         run.completed_at = Some(now);
         run.work = None;
         let agent = run.agent.clone();
         let agent = self.agent(&agent, now);
-        agent.last_stop_reason = Some(stop_reason);
+        agent.last_stop_reason = end.stop_reason.or(agent.last_stop_reason);
         agent.updated_at = now;
         true
     }
@@ -283,5 +278,66 @@ impl Usage {
             "cache_write_tokens": uncounted, "reasoning_tokens": uncounted,
             "context_tokens": self.prompt.checked_div(self.steps)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::MAX;
+
+    fn world() -> World {
+        World::new(Seed(1), 0, NOW)
+    }
+
+    #[test]
+    fn the_oldest_agents_are_dropped_with_all_that_is_theirs_but_for_the_first_three() {
+        let mut world = world();
+        let id = |number: usize| Seed(2).id("agent", number);
+        let conversation = world.add_conversation(&id(0), None, &[], NOW).id.clone();
+        world.add_run(run("run-1", &id(0)));
+        for number in 0..MAX_AGENTS {
+            world.agent(&id(number), NOW);
+        }
+        assert_eq!(world.agents.len(), MAX_AGENTS);
+        assert!(from_the_start(Seed(1)).all(|(id, _)| world.agents.iter().any(|agent| agent.id == id)));
+        assert!(world.agents.iter().all(|agent| agent.id != id(0)));
+        assert!(world.conversation(&conversation).is_none() && world.run("run-1").is_none());
+    }
+
+    #[test]
+    fn the_oldest_conversations_and_runs_are_dropped() {
+        let mut world = world();
+        let agent = world.agents[0].id.clone();
+        let first = world.add_conversation(&agent, None, &[], NOW).id.clone();
+        assert_eq!(world.agents[0].ids_in(Some(&first)).len(), 1);
+        for number in 0..MAX_RUNS {
+            world.add_conversation(&agent, None, &[], NOW);
+            world.add_run(run(&format!("run-{number}"), &agent));
+        }
+        world.add_run(run("run-last", &agent));
+        assert_eq!((world.conversations.len(), world.runs.len()), (MAX_CONVERSATIONS, MAX_RUNS));
+        assert!(world.agents[0].ids_in(Some(&first)).is_empty());
+        assert!(world.run("run-0").is_none() && world.run("run-last").is_some());
+        assert_eq!(world.agents[0].messages().count(), MAX_CONVERSATIONS + 1);
+    }
+
+    fn run(id: &str, agent: &str) -> Run {
+        Run {
+            id: id.to_owned(),
+            agent: agent.to_owned(),
+            conversation: None,
+            kind: RunKind::Message,
+            status: Status::Created,
+            created_at: NOW,
+            completed_at: None,
+            request_config: Value::Null,
+            types: None,
+            stop_reason: None,
+            error: None,
+            usage: Usage::default(),
+            work: None,
+        }
     }
 }

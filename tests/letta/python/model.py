@@ -5,9 +5,11 @@ The last user message says what it answers, so that a test steers it through Let
     [slow 300]        takes so many milliseconds for each word
     [words 20]        answers with so many words
     [call NAME {…}]   calls that tool each time it is asked, with these arguments
+    [tool NAME]       calls that tool once and then answers; as Hallpass's own mock of an agent server takes it
     [error 429]       fails with that status, and a text that nobody but the operator should see
+    [error stream]    fails so after three words, if it streams
 
-and otherwise it repeats what was said.
+and otherwise it repeats what was said. `REASONER` thinks aloud before each answer.
 """
 
 import contextlib
@@ -19,11 +21,13 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-MODEL = "fake-gpt"
+MODEL, REASONER = "fake-gpt", "fake-reasoner"
 EMBEDDING = "text-embedding-3-small"
 # The handles by which Letta knows them.
-MODEL_HANDLE, EMBEDDING_HANDLE = f"openai-proxy/{MODEL}", f"openai/{EMBEDDING}"
+MODEL_HANDLE, REASONER_HANDLE = f"openai-proxy/{MODEL}", f"openai-proxy/{REASONER}"
+EMBEDDING_HANDLE = f"openai/{EMBEDDING}"
 DIMENSIONS = 1536
+THOUGHT = "Let me think."
 # What providers say of a failure names the key that was used.
 FAILURE = "incorrect key provided: provider-key-8e44"
 
@@ -75,6 +79,8 @@ def answer(prompt):
     """What is said, the tool call if one is wanted, and the seconds that each word takes: models take their time."""
     said = last_said(prompt)
     call = re.search(r"\[call (\w+) (\{.*\})\]", said)
+    if (once := re.search(r"\[tool (\w+)\]", said)) and prompt["messages"][-1]["role"] == "user":
+        call = (None, once[1], json.dumps({"query": "anything"}))
     words = re.search(r"\[words (\d+)\]", said)
     slow = re.search(r"\[slow (\d+)\]", said)
     text = " ".join(f"word{n}" for n in range(int(words[1]))) if words else f"You said: {said}"
@@ -101,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        models = [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in (MODEL, EMBEDDING)]
+        names = (MODEL, REASONER, EMBEDDING)
+        models = [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in names]
         self._send({"object": "list", "data": models})
 
     def do_POST(self):
@@ -113,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _complete(self, body):
         if failing := re.search(r"\[error (\d+)\]", last_said(body)):
-            return self._send({"error": {"message": FAILURE, "type": "error", "code": "x"}}, int(failing[1]))
+            return self._send({"error": PROBLEM}, int(failing[1]))
         text, call, pause = answer(body)
         call = call and {
             "id": f"call_{uuid.uuid4().hex}", "type": "function", "function": {"name": call[0], "arguments": call[1]}
@@ -122,6 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._stream(body, text, call, pause)
         time.sleep(pause * len(text.split()))
         message = {"role": "assistant", "content": None if call else text} | ({"tool_calls": [call]} if call else {})
+        if body["model"] == REASONER:
+            message["reasoning_content"] = THOUGHT
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if call else "stop"}
         return self._send(self._head(body, "chat.completion") | {"choices": [choice], "usage": USAGE})
 
@@ -132,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, body, text, call, pause):
         head = self._head(body, "chat.completion.chunk")
+        failing = {"error": PROBLEM} if "[error stream]" in last_said(body) else {}
 
         def event(delta, finish=None, **more):
             choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": finish}]
@@ -146,13 +156,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             event({"role": "assistant", "content": None if call else ""})
+            if body["model"] == REASONER:
+                for word in re.findall(r"\S+\s*", THOUGHT):
+                    event({"reasoning_content": word})
             if call:
                 event({"tool_calls": [{"index": 0, **call}]}, "tool_calls")
             else:
-                for word in re.findall(r"\S+\s*", text):
+                for word in re.findall(r"\S+\s*", text)[: 3 if failing else None]:
                     time.sleep(pause)
                     event({"content": word})
-                event({}, "stop")
+                event({}, "stop", **failing)
             event(None, usage=USAGE)
             chunk(b"data: [DONE]\n\n")
             chunk(b"")
@@ -172,4 +185,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
+PROBLEM = {"message": FAILURE, "type": "error", "code": "x"}
 USAGE = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}

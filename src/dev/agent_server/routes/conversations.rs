@@ -11,7 +11,7 @@ use super::super::failure::Failure;
 use super::super::given::Given;
 use super::super::ids::{check_conversation, is_agent};
 use super::super::messages::Page;
-use super::super::plan::To;
+use super::super::plan::{Answer, To};
 use super::super::request::Sent;
 use super::super::stream::answer;
 use super::super::world::{Conversation, RunKind, World};
@@ -137,7 +137,12 @@ pub(super) async fn send_message(
     let sent = Sent::read(&body)?;
     let agent = known(&server.world(), &id)?.agent.clone();
     let streams = sent.streaming.unwrap_or(true);
-    let begun = server.begin(To { agent, conversation: Some(id) }, &sent, RunKind::Conversation, streams);
+    let begun = server.begin(
+        To { agent, conversation: Some(id) },
+        &sent,
+        RunKind::Conversation,
+        Answer::to(&sent, streams),
+    );
     answer(&server, begun, streams.then_some(sent.include_pings)).await
 }
 

@@ -7,14 +7,15 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
+use super::super::end::End;
 use super::super::failure::Failure;
 use super::super::given::Given;
 use super::super::ids::check_agent;
 use super::super::messages::Page;
-use super::super::plan::To;
+use super::super::plan::{Answer, To};
 use super::super::request::Sent;
 use super::super::stream::answer;
-use super::super::world::{RunKind, Status, World};
+use super::super::world::{RunKind, World};
 use super::Server;
 use crate::clock::Timestamp;
 
@@ -61,7 +62,12 @@ pub(super) async fn send_message(
     check_agent(&id)?;
     let sent = Sent::read(&body)?;
     let streams = sent.streaming.unwrap_or(false);
-    let begun = server.begin(To { agent: id, conversation: None }, &sent, RunKind::Message, streams);
+    let begun = server.begin(
+        To { agent: id, conversation: None },
+        &sent,
+        RunKind::Message,
+        Answer::to(&sent, streams),
+    );
     answer(&server, begun, streams.then_some(sent.include_pings)).await
 }
 
@@ -73,7 +79,12 @@ pub(super) async fn stream_message(
 ) -> Result<Response, Failure> {
     check_agent(&id)?;
     let sent = Sent::read(&body)?;
-    let begun = server.begin(To { agent: id, conversation: None }, &sent, RunKind::Streaming, true);
+    let begun = server.begin(
+        To { agent: id, conversation: None },
+        &sent,
+        RunKind::Streaming,
+        Answer::to(&sent, true),
+    );
     answer(&server, begun, Some(sent.include_pings)).await
 }
 
@@ -85,7 +96,7 @@ pub(super) async fn send_message_async(
 ) -> Result<Response, Failure> {
     check_agent(&id)?;
     let sent = Sent::read(&body)?;
-    let begun = server.begin(To { agent: id, conversation: None }, &sent, RunKind::Async, false);
+    let begun = server.begin(To { agent: id, conversation: None }, &sent, RunKind::Async, Answer::Later);
     Ok(Json(begun.object).into_response())
 }
 
@@ -119,7 +130,7 @@ pub(super) fn cancel(
     }
     runs.reverse();
     let outcome = |run: String| {
-        let is_cancelled = world.end_run(&run, Status::Cancelled, "cancelled", now);
+        let is_cancelled = world.finish_run(&run, &End::cancelled(), now);
         (run, Value::from(if is_cancelled { "cancelled" } else { "failed" }))
     };
     Ok(Json(Value::Object(runs.into_iter().map(outcome).collect::<Map<_, _>>())))

@@ -1,0 +1,38 @@
+/**
+ * A `fetch` that puts a client-side access token on each request and asks for another one in time: before the token
+ * ends, and after a 401 that says it is over; then the request is sent once more. However many requests need a new
+ * token at once, the backend is asked once. Meant for requests to Hallpass alone: any other address would get the token.
+ *
+ * @typedef {{ token: string, expiresAt: string }} Token `expiresAt` as Hallpass gives it
+ * @param {() => Promise<Token>} getToken asks your backend
+ * @param {Token} [held] a token that you have already
+ * @returns {typeof fetch} also for `new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(getToken) })`
+ */
+export function renewingFetch(getToken, held) {
+  let renewal; // the one question to the backend that every request in need waits for
+
+  async function usableToken(signal) {
+    if (held && Date.parse(held.expiresAt) - Date.now() > 30_000) return held;
+    renewal ??= getToken().then((token) => (held = token)).finally(() => (renewal = undefined));
+    // A request that is given up leaves; the others still get their token.
+    const givenUp = new Promise((_, fail) => signal?.addEventListener("abort", () => fail(signal.reason), { once: true }));
+    return Promise.race([renewal, givenUp]);
+  }
+
+  return async (input, init) => {
+    const asked = input instanceof Request ? input : undefined;
+    const signal = init?.signal ?? asked?.signal;
+    signal?.throwIfAborted();
+    const headers = new Headers(init?.headers ?? asked?.headers);
+    const send = (token) => fetch(input, { ...init, headers: (headers.set("Authorization", `Bearer ${token}`), headers) });
+
+    const used = await usableToken(signal);
+    const response = await send(used.token);
+    const isSpent = init?.body instanceof ReadableStream || (asked && !["GET", "HEAD"].includes(asked.method));
+    if (response.status !== 401 || isSpent) return response; // a body that was read can't be sent again
+    const { reason } = await response.clone().json().catch(() => ({}));
+    if (!["token_expired", "token_revoked", "invalid_token"].includes(reason)) return response;
+    if (held === used) held = undefined; // unless another request has renewed it meanwhile
+    return send((await usableToken(signal)).token);
+  };
+}
