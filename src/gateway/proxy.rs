@@ -51,7 +51,9 @@ impl Gateway {
         let body = if body.is_end_stream() { Body::empty() } else { Body::new(body) };
         let (body, rest) = drain::split(body);
         let mut trace = Trace::new("gateway");
-        let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
+        // In a box: what is handed on from here is small.
+        let outcome = Box::pin(self.serve(&parts, body, peer, &mut trace));
+        let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
         let mut response = self.finish(&parts, &trace, started, outcome);
         // Whatever the answer: a row may need no body, and a client may send one.

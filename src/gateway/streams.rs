@@ -53,6 +53,9 @@ pub(super) struct Streams {
     stopping: OnceLock<Arc<str>>,
     /// What times are counted from.
     since: Instant,
+    /// The time of the last look at what is stalled, in milliseconds: near enough for that, and requests read no
+    /// clock.
+    now: AtomicU64,
 }
 
 struct Open {
@@ -140,7 +143,7 @@ impl Place {
     }
 
     fn polled(&self) {
-        self.open.polled_at.store(self.streams.now(), Ordering::Relaxed);
+        self.open.polled_at.store(self.streams.now.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -159,7 +162,12 @@ impl Drop for Place {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), stopping: OnceLock::new(), since: Instant::now() }
+        Self {
+            open: Mutex::default(),
+            stopping: OnceLock::new(),
+            since: Instant::now(),
+            now: AtomicU64::new(0),
+        }
     }
 
     /// Takes a place; `None` if the holder has `most` already (0: any number).
@@ -190,7 +198,8 @@ impl Streams {
     /// Ends answers of which the client has read nothing for so long.
     pub(super) fn cut_stalled(&self, longest: Duration, problem: &str) {
         let limit = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        let now = self.now();
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now.store(now, Ordering::Relaxed);
         let is_stalled = |open: &&Arc<Open>| {
             now.saturating_sub(open.polled_at.load(Ordering::Relaxed)) > limit && open.source().is_some()
         };
@@ -199,10 +208,6 @@ impl Streams {
             let problem: Arc<str> = problem.into();
             stalled.iter().for_each(|open| open.cut(&problem));
         }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Ends the answers of all whose token or key is no longer good.

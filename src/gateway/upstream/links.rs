@@ -18,8 +18,8 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How long an unused connection is kept: less than the agent server keeps it (uvicorn: 5 s), so that
-/// it isn't closed under a request.
+/// How long an unused connection is kept, and half a second more: less than the agent server keeps it
+/// (uvicorn: 5 s), so that it isn't closed under a request.
 const KEPT: Duration = Duration::from_secs(4);
 
 /// Unused connections that are kept.
@@ -69,42 +69,36 @@ impl Link {
     }
 }
 
-/// Connections that nobody uses.
+/// Connections that nobody uses, the one used last at the end. Since when is noted by the next [`Kept::tidy`]:
+/// requests read no clock for it.
 #[derive(Default)]
-pub(super) struct Kept(Mutex<Vec<(Instant, Box<Link>)>>);
+pub(super) struct Kept(Mutex<Vec<(Option<Instant>, Box<Link>)>>);
 
 impl Kept {
     /// The one that was used last.
     pub(super) fn take(&self) -> Option<Box<Link>> {
-        let mut kept = self.lock();
-        let (since, link) = kept.pop()?;
-        if since.elapsed() < KEPT {
-            return Some(link);
-        }
-        // The others have waited for longer.
-        let all = std::mem::take(&mut *kept);
-        drop(kept);
-        drop((link, all));
-        None
+        self.lock().pop().map(|(_, link)| link)
     }
 
     fn put(&self, link: Box<Link>) {
         let mut kept = self.lock();
         if kept.len() < MOST_KEPT {
-            kept.push((Instant::now(), link));
+            kept.push((None, link));
         }
     }
 
-    /// Closes those that have waited for too long.
+    /// Closes those that have waited for too long. To be done several times a second.
     pub(super) fn tidy(&self) {
+        let now = Instant::now();
         let mut kept = self.lock();
-        let old = kept.partition_point(|(since, _)| since.elapsed() >= KEPT);
-        let old: Vec<_> = kept.drain(..old).collect();
+        let is_old = |since: &mut Option<Instant>| now - *since.get_or_insert(now) >= KEPT;
+        let old: Vec<_> = kept.extract_if(.., |(since, _)| is_old(since)).collect();
+        // Closed outside the lock.
         drop(kept);
         drop(old);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(Instant, Box<Link>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Option<Instant>, Box<Link>)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
