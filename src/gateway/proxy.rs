@@ -143,10 +143,7 @@ impl Gateway {
         }
         match self.holder(&parts.headers, trace).await? {
             Holder::Token(token) => self.serve_token(upstream, token, parts, body, peer, trace).await,
-            Holder::Key(key) => {
-                trace.sent = true;
-                Box::pin(self.serve_key(upstream, key, parts, body, trace)).await
-            }
+            Holder::Key(key) => Box::pin(self.serve_key(upstream, key, parts, body, trace)).await,
         }
     }
 
@@ -231,6 +228,7 @@ impl Gateway {
         let place = self.streams.enter(&holder, 0).ok_or_else(|| Problem::internal("no place for a key"))?;
         let headers = headers::from_key(parts.headers.clone());
         self.note_sent(trace, None, &parts.method, &target, None);
+        trace.sent = true;
         let response = upstream.send(parts.method.clone(), target, headers, body).await?;
         holder.standing(&self.app).await.map_err(|error| refusal::token(error).not_to_be_repeated())?;
         self.for_key(place, response)

@@ -234,7 +234,8 @@ impl Streams {
 
     /// How many answers are on their way.
     pub(super) fn len(&self) -> usize {
-        self.lock().values().flatten().filter(|open| open.source().is_some()).count()
+        let all: Vec<_> = self.lock().values().flatten().cloned().collect();
+        all.iter().filter(|open| open.source().is_some()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HolderId, Vec<Arc<Open>>>> {

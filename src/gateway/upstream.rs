@@ -155,6 +155,7 @@ impl Upstream {
         let mut link = Box::pin(self.connect()).await?;
         match link.exchange(request).await {
             Ok(response) => Ok(self.answer(response, link)),
+            Err(error) if error.message().is_some() => Err(unreachable(error.error())),
             Err(error) => Err(broke_off(error.error())),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A connection is driven by the request that uses it, not by a task of its own: handing each request to
 //! another task and its answer back costs more than all that is decided about it. Nobody looks at a
-//! connection that is kept; whether it is still open shows when it is used again.
+//! connection that is kept; whether it is still open shows when it is used again. An upload that is still on its
+//! way moves on while the answer is read, and ends with it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,28 +104,31 @@ impl Kept {
     }
 }
 
-/// The body of an answer, with the connection that it comes by. Read to its end, the connection is kept;
-/// dropped before, it is closed, so that the agent server learns of it.
+/// The body of an answer, with the connection that it comes by. When all of it has come, the connection is
+/// kept; dropped before, it is closed, so that the agent server learns of it.
 pub(in super::super) struct Answer {
-    incoming: Incoming,
+    /// Until it is dropped.
+    incoming: Option<Incoming>,
     link: Option<Box<Link>>,
     kept: Arc<Kept>,
 }
 
 impl Answer {
     pub(super) fn new(incoming: Incoming, link: Box<Link>, kept: Arc<Kept>) -> Self {
-        Self { incoming, link: Some(link), kept }
+        Self { incoming: Some(incoming), link: Some(link), kept }
     }
 
     fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.incoming).poll_frame(context);
-        if frame.is_ready() && self.incoming.is_end_stream() {
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = Pin::new(&mut *incoming).poll_frame(context);
+        // One in chunks says that it is over by `None` alone.
+        if frame.is_ready() && (incoming.is_end_stream() || matches!(frame, Poll::Ready(None))) {
             self.release(context);
         }
         frame
     }
 
-    /// Keeps the connection if the answer was its last.
+    /// Keeps the connection if nothing of this answer, or of its request, is left on it.
     fn release(&mut self, context: &mut Context<'_>) {
         if let Some(mut link) = self.link.take() {
             link.drive(context);
@@ -156,18 +160,18 @@ impl hyper::body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if self.incoming.is_end_stream() {
-            self.release(&mut Context::from_waker(Waker::noop()));
-        }
+        // What nobody wanted is read if it has arrived; the connection is free then, and otherwise closed.
+        drop(self.incoming.take());
+        self.release(&mut Context::from_waker(Waker::noop()));
     }
 }
