@@ -131,6 +131,9 @@ impl Gateway {
             self.streams.sweep(&self.app, |error| self.explain(error)).await;
             // Waiting for the agent server ends by itself after `idle_timeout`, and polls then.
             self.streams.cut_stalled(self.settings.idle_timeout + STALL_SLACK, &self.endings.not_read);
+            if let Some(upstream) = &self.upstream {
+                upstream.tidy();
+            }
             tokio::time::sleep(SWEEP_PAUSE).await;
             if tidied.elapsed() > Duration::from_secs(60) {
                 tidied = tokio::time::Instant::now();

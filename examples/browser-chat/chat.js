@@ -79,7 +79,7 @@ async function send(text) {
   return hasBegun;
 }
 
-/** Leaving a stream stops nothing: the agent has to be told. */
+/** Leaving a stream stops nothing: the agent has to be told. It stops all that it does, so an agent has one user here. */
 async function stop() {
   sending?.abort();
   await post("/messages/cancel", {}).catch(() => {}); // it may just have finished

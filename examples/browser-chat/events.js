@@ -10,7 +10,7 @@ export async function* events(response) {
     for (let rest = ""; ; ) {
       const { value, done } = await reader.read();
       if (done) throw new Error("the stream ended before it was complete");
-      const complete = (rest + value).split("\n\n");
+      const complete = (rest + value).split(/\r\n\r\n|\n\n|\r\r/);
       rest = complete.pop();
       for (const event of complete) {
         const { name, data } = parse(event);
@@ -30,7 +30,7 @@ export function problem({ message, ...more }) {
 }
 
 function parse(event) {
-  const fields = event.split("\n").map((line) => line.match(/^(event|data): ?(.*)$/) ?? []);
+  const fields = event.split(/\r\n|\n|\r/).map((line) => line.match(/^(event|data): ?(.*)$/) ?? []);
   const all = (wanted) => fields.filter(([, name]) => name === wanted).map(([, , value]) => value);
   return { name: all("event").at(-1), data: all("data").join("\n") };
 }

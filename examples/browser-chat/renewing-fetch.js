@@ -30,6 +30,7 @@ export function renewingFetch(getToken, held) {
     const response = await send(used.token);
     const isSpent = init?.body instanceof ReadableStream || (asked && !["GET", "HEAD"].includes(asked.method));
     if (response.status !== 401 || isSpent) return response; // a body that was read can't be sent again
+    if (response.headers.get("x-should-retry") === "false") return response; // the agent has got it: the token ended meanwhile
     const { reason } = await response.clone().json().catch(() => ({}));
     if (!["token_expired", "token_revoked", "invalid_token"].includes(reason)) return response;
     if (held === used) held = undefined; // unless another request has renewed it meanwhile

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use base64::Engine;
@@ -17,7 +18,7 @@ use super::gateway::gateway_with_accounts;
 use super::{open, print};
 use crate::app::App;
 use crate::config::{
-    Config, GatewayConfig, LogFormat, Secret, ServerConfig, TelemetryConfig, parse_upstream,
+    Config, DatabaseConfig, GatewayConfig, LogFormat, Secret, ServerConfig, TelemetryConfig, parse_upstream,
 };
 use crate::dev::agent_server::AgentServer;
 use crate::dev::{Dev, DevClock, Front, Lines, Parts, Welcome};
@@ -27,6 +28,9 @@ use crate::server::{self, Listeners};
 use crate::store::SqliteStore;
 use crate::telemetry;
 use crate::token::{Hostname, Origin};
+
+/// As long as a clock goes ahead.
+const LONGEST_RETENTION: Duration = Duration::from_secs(3_660 * 86_400);
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -174,6 +178,8 @@ async fn open(
             upstream_token: upstream.token.map(Secret::from),
             ..GatewayConfig::default()
         },
+        // However far the clock goes ahead, what was issued can be revoked.
+        database: DatabaseConfig { retention: LONGEST_RETENTION, ..DatabaseConfig::default() },
         ..Config::default()
     };
     let config = config.checked()?;

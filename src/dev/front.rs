@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ORIGIN};
+use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, Request, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
@@ -42,6 +42,16 @@ impl Front {
         Self { server: server::Front::new(app, gateway), control, dev }
     }
 
+    /// Refuses as the gateway does. The body stays unread, and so the connection can't be used again.
+    fn refuse(&self, request: Request<Incoming>, problem: Problem) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let mut response = self.dev.parts.gateway.refuse(&parts, problem);
+        if !body.is_end_stream() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     /// Has the server answer, and meets the fault that waits for this request.
     async fn serve(
         &self,
@@ -54,20 +64,19 @@ impl Front {
             Some((Kind::TooMany, _)) => {
                 let detail = "the token has sent too many messages within a minute";
                 let problem = Problem::too_many(detail, "too_many_messages", std::time::Duration::ZERO);
-                return Ok(dev.parts.gateway.refuse(&request.into_parts().0, problem));
+                return Ok(self.refuse(request, problem));
             }
             Some((Kind::Slow, fault)) => tokio::time::sleep(fault.delay()).await,
             Some((Kind::Revoke, _)) => {
                 if let Some(token) = bearer(request.headers()).and_then(unverified_id)
                     && let Err(error) = dev.revoke(token).await
                 {
-                    return Ok(dev.parts.gateway.refuse(&request.into_parts().0, error.into()));
+                    return Ok(self.refuse(request, error.into()));
                 }
             }
             Some((Kind::RotateKeys, _)) => {
                 if let Err(error) = dev.parts.app.rotate_signing_keys(true).await {
-                    let problem = Problem::internal(error);
-                    return Ok(dev.parts.gateway.refuse(&request.into_parts().0, problem));
+                    return Ok(self.refuse(request, Problem::internal(error)));
                 }
             }
             Some((Kind::DropStream, _)) | None => {}
@@ -92,6 +101,7 @@ impl Answers for Front {
         } else {
             let mut refusal = control::refusal(&self.dev, control::not_local());
             refusal.headers_mut().insert(REQUEST_ID, request_id(request.headers()));
+            refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             refusal
         };
         Ok(self.dev.note(asked, fault.as_ref(), started, response).await)

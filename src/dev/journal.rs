@@ -94,7 +94,7 @@ pub(super) struct Stream {
 
 impl From<Sent> for Upstream {
     fn from(sent: Sent) -> Self {
-        let (method, path) = (sent.method.to_string(), sent.target);
+        let (method, path) = (sent.method.to_string(), shown_path(&sent.target));
         Self { method, path, body: sent.body.and_then(|body| shown(&body)) }
     }
 }
@@ -117,7 +117,12 @@ pub(super) fn shown_path(target: &str) -> String {
             Some((at, '/' | '?' | '&' | '=')) => piece.split_at(at),
             _ => (piece, ""),
         };
-        shown.push_str(if is_secret(text) { "[masked]" } else { text });
+        if is_secret(text) {
+            shown.push_str("[masked]");
+        } else {
+            // A terminal obeys some of them.
+            shown.extend(text.chars().filter(|c| !c.is_control()));
+        }
         shown.push_str(end);
     }
     match shown.char_indices().nth(MOST_PATH_CHARS) {
@@ -188,6 +193,7 @@ mod tests {
             ("/v1/health?token=%65yJh.eyJi", "/v1/health?token=[masked]"),
             ("/v1/health?token=%2565yJh", "/v1/health?token=[masked]"),
             ("/v1/sk-hp-abc", "/v1/[masked]"),
+            ("/v1/\u{9b}31m", "/v1/31m"),
         ] {
             assert_eq!(shown_path(target), shown);
         }

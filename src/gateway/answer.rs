@@ -3,12 +3,13 @@
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use serde_json::{Value, json};
 
 use super::buffer::Failure;
 use super::passing::{Bytewise, Endings, Events, Patience};
 use super::streams::Place;
+use super::upstream::Answer;
 use super::{Gateway, headers, refusal};
 use crate::access::AnswerRule;
 use crate::web::{Kind, Problem};
@@ -49,7 +50,7 @@ impl Gateway {
         &self,
         rule: AnswerRule,
         place: Place,
-        response: Response<Incoming>,
+        response: Response<Answer>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
         if status.is_informational()
@@ -93,7 +94,7 @@ impl Gateway {
     pub(super) fn for_key(
         &self,
         place: Place,
-        response: Response<Incoming>,
+        response: Response<Answer>,
     ) -> Result<Response<Body>, Problem> {
         let status = response.status();
         if status.is_informational()
@@ -121,7 +122,7 @@ impl Gateway {
     }
 
     /// The answer's JSON without what must not be seen. It keeps its room, and its place, until it is sent.
-    async fn redacted(&self, rule: AnswerRule, body: Incoming, place: Place) -> Result<Body, Problem> {
+    async fn redacted(&self, rule: AnswerRule, body: Answer, place: Place) -> Result<Body, Problem> {
         let explain = |failure| match failure {
             Failure::TooLarge => unreadable(&format!("it has more than {} MiB", MOST_BYTES >> 20)),
             Failure::NoRoom => busy(),
@@ -153,7 +154,7 @@ impl Gateway {
 
     /// What is said of a status 4xx. The agent server's texts name its users and quote the provider of its
     /// language model; only what it says of the request's own form passes.
-    async fn client_error(&self, status: StatusCode, body: Incoming) -> Result<Vec<u8>, Problem> {
+    async fn client_error(&self, status: StatusCode, body: Answer) -> Result<Vec<u8>, Problem> {
         #[derive(serde::Deserialize)]
         struct Given {
             detail: Value,

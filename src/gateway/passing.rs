@@ -7,12 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use serde_json::{Value, json};
 use tokio::time::Sleep;
 
 use super::sse::{EventSplitter, data_of, error_event, type_of};
 use super::streams::Place;
+use super::upstream::Answer;
 use crate::access::AnswerRule;
 
 /// Longest event of a stream: tools may return much.
@@ -71,7 +72,7 @@ pub(super) struct Bytewise {
 }
 
 impl Bytewise {
-    pub(super) fn new(upstream: Incoming, place: Place, patience: Patience) -> Self {
+    pub(super) fn new(upstream: Answer, place: Place, patience: Patience) -> Self {
         let size = upstream.size_hint();
         place.hold(upstream);
         Self { place, patience, size }
@@ -131,7 +132,7 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn new(
-        upstream: Incoming,
+        upstream: Answer,
         place: Place,
         rule: AnswerRule,
         patience: Patience,

@@ -19,7 +19,7 @@ use super::account::{Account, Sent};
 use super::admission::Asked;
 use super::headers::{self, Sends};
 use super::streams::Holder;
-use super::upstream::Upstream;
+use super::upstream::{Answer, Upstream};
 use super::{Gateway, cors, refusal, target};
 use crate::access::{Allowed, AnswerRule, UpstreamBody};
 use crate::keys::{ApiKey, Verified};
@@ -51,7 +51,9 @@ impl Gateway {
         let body = if body.is_end_stream() { Body::empty() } else { Body::new(body) };
         let (body, rest) = drain::split(body);
         let mut trace = Trace::new("gateway");
-        let outcome = AssertUnwindSafe(self.serve(&parts, body, peer, &mut trace)).catch_unwind().await;
+        // In a box: what is handed on from here is small.
+        let outcome = Box::pin(self.serve(&parts, body, peer, &mut trace));
+        let outcome = AssertUnwindSafe(outcome).catch_unwind().await;
         let outcome = outcome.unwrap_or_else(|panic| Err(Problem::of_panic(&*panic).not_to_be_repeated()));
         let mut response = self.finish(&parts, &trace, started, outcome);
         // Whatever the answer: a row may need no body, and a client may send one.
@@ -141,10 +143,7 @@ impl Gateway {
         }
         match self.holder(&parts.headers, trace).await? {
             Holder::Token(token) => self.serve_token(upstream, token, parts, body, peer, trace).await,
-            Holder::Key(key) => {
-                trace.sent = true;
-                Box::pin(self.serve_key(upstream, key, parts, body, trace)).await
-            }
+            Holder::Key(key) => Box::pin(self.serve_key(upstream, key, parts, body, trace)).await,
         }
     }
 
@@ -188,7 +187,7 @@ impl Gateway {
         allowed: Allowed<'_>,
         body: Body,
         trace: &mut Trace<'_>,
-    ) -> Result<Response<Incoming>, Problem> {
+    ) -> Result<Response<Answer>, Problem> {
         let (sends, body) = match allowed.body {
             UpstreamBody::Nothing => (Sends::Nothing, Bytes::new()),
             UpstreamBody::Json(json) => (Sends::Json, Bytes::from(json)),
@@ -229,6 +228,7 @@ impl Gateway {
         let place = self.streams.enter(&holder, 0).ok_or_else(|| Problem::internal("no place for a key"))?;
         let headers = headers::from_key(parts.headers.clone());
         self.note_sent(trace, None, &parts.method, &target, None);
+        trace.sent = true;
         let response = upstream.send(parts.method.clone(), target, headers, body).await?;
         holder.standing(&self.app).await.map_err(|error| refusal::token(error).not_to_be_repeated())?;
         self.for_key(place, response)

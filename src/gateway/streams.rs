@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use futures_util::task::AtomicWaker;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::{Body, Frame};
 
+use super::upstream::Answer;
 use crate::app::{App, TokenError};
 use crate::keys::{ApiKey, ApiKeyId, Verified};
 use crate::token::TokenId;
@@ -52,6 +53,9 @@ pub(super) struct Streams {
     stopping: OnceLock<Arc<str>>,
     /// What times are counted from.
     since: Instant,
+    /// The time of the last look at what is stalled, in milliseconds: near enough for that, and requests read no
+    /// clock.
+    now: AtomicU64,
 }
 
 struct Open {
@@ -60,7 +64,7 @@ struct Open {
     is_stream: AtomicBool,
     /// The agent server's answer, once it has begun. It is here, so that a cut ends it even if the client
     /// reads nothing and nobody polls.
-    source: Mutex<Option<Incoming>>,
+    source: Mutex<Option<Answer>>,
     /// When it was polled last, in milliseconds.
     polled_at: AtomicU64,
     /// Why it must end, as the JSON of a problem.
@@ -70,7 +74,7 @@ struct Open {
 }
 
 impl Open {
-    fn source(&self) -> MutexGuard<'_, Option<Incoming>> {
+    fn source(&self) -> MutexGuard<'_, Option<Answer>> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +108,7 @@ impl Place {
     }
 
     /// Takes the agent server's answer.
-    pub(super) fn hold(&self, source: Incoming) {
+    pub(super) fn hold(&self, source: Answer) {
         self.polled();
         *self.open.source() = Some(source);
         if self.open.is_cut.load(Ordering::Acquire) {
@@ -139,7 +143,7 @@ impl Place {
     }
 
     fn polled(&self) {
-        self.open.polled_at.store(self.streams.now(), Ordering::Relaxed);
+        self.open.polled_at.store(self.streams.now.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 }
 
@@ -158,7 +162,12 @@ impl Drop for Place {
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { open: Mutex::default(), stopping: OnceLock::new(), since: Instant::now() }
+        Self {
+            open: Mutex::default(),
+            stopping: OnceLock::new(),
+            since: Instant::now(),
+            now: AtomicU64::new(0),
+        }
     }
 
     /// Takes a place; `None` if the holder has `most` already (0: any number).
@@ -189,7 +198,8 @@ impl Streams {
     /// Ends answers of which the client has read nothing for so long.
     pub(super) fn cut_stalled(&self, longest: Duration, problem: &str) {
         let limit = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
-        let now = self.now();
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now.store(now, Ordering::Relaxed);
         let is_stalled = |open: &&Arc<Open>| {
             now.saturating_sub(open.polled_at.load(Ordering::Relaxed)) > limit && open.source().is_some()
         };
@@ -198,10 +208,6 @@ impl Streams {
             let problem: Arc<str> = problem.into();
             stalled.iter().for_each(|open| open.cut(&problem));
         }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Ends the answers of all whose token or key is no longer good.
@@ -228,7 +234,8 @@ impl Streams {
 
     /// How many answers are on their way.
     pub(super) fn len(&self) -> usize {
-        self.lock().values().flatten().filter(|open| open.source().is_some()).count()
+        let all: Vec<_> = self.lock().values().flatten().cloned().collect();
+        all.iter().filter(|open| open.source().is_some()).count()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HolderId, Vec<Arc<Open>>>> {

@@ -1,45 +1,38 @@
 //! The agent server behind the gateway: how it is reached, and with which secret.
 //!
-//! hyper-util's client is the one that hyper's own maintainers keep: pooled connections, requests and
-//! answers as streams, no policy of its own. It sends a request again only when a kept connection
-//! turned out to be closed before a byte of it was written, which nothing can have run.
+//! Requests and answers are streams, on connections that are kept. A request is sent again only when a kept
+//! connection turned out to be closed before a byte of it was written, which nothing can have run.
+
+mod links;
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, HOST};
-use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tower_service::Service;
 use zeroize::Zeroizing;
 
+pub(super) use self::links::Answer;
+use self::links::{Kept, Link};
 use crate::web::{Kind, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For a connection and its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an unused connection is kept: less than the agent server keeps it (uvicorn: 5 s), so that
-/// it isn't closed under a request.
-const KEPT_IDLE: Duration = Duration::from_secs(4);
-
-/// Unused connections that are kept.
-const MOST_IDLE: usize = 256;
 
 /// Where the agent server is.
 pub struct UpstreamSettings {
@@ -69,9 +62,10 @@ pub enum UpstreamError {
 }
 
 pub(super) struct Upstream {
-    client: Client<Bounded, Body>,
-    scheme: Scheme,
-    authority: Authority,
+    connector: HttpsConnector<HttpConnector>,
+    kept: Arc<Kept>,
+    /// Where it is, as a URL.
+    base: Uri,
     host: HeaderValue,
     authorization: Option<HeaderValue>,
     answer_timeout: Duration,
@@ -83,7 +77,7 @@ impl Upstream {
             .url
             .parse()
             .map_err(|error: axum::http::uri::InvalidUri| UpstreamError::Url(error.to_string()))?;
-        let (Some(scheme), Some(authority)) = (url.scheme().cloned(), url.authority().cloned()) else {
+        let (Some(scheme), Some(authority)) = (url.scheme(), url.authority()) else {
             return Err(UpstreamError::Url("must be like `http://127.0.0.1:8283`".to_owned()));
         };
         let authorization = match &settings.token {
@@ -99,21 +93,22 @@ impl Upstream {
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.enforce_http(false);
-        let tls = tls(&scheme, settings)?;
+        let tls = tls(scheme, settings)?;
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(KEPT_IDLE)
-            .pool_max_idle_per_host(MOST_IDLE)
-            .set_host(false)
-            .build(Bounded(connector));
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| UpstreamError::Url("its host can't be sent in a header".to_owned()))?;
-        Ok(Self { client, scheme, authority, host, authorization, answer_timeout: settings.answer_timeout })
+        Ok(Self {
+            connector,
+            kept: Arc::default(),
+            base: url,
+            host,
+            authorization,
+            answer_timeout: settings.answer_timeout,
+        })
     }
 
     /// Sends a request and waits for the head of the answer. `headers` holds none that names the
@@ -124,7 +119,7 @@ impl Upstream {
         target: PathAndQuery,
         mut headers: HeaderMap,
         body: Body,
-    ) -> Result<Response<Incoming>, Problem> {
+    ) -> Result<Response<Answer>, Problem> {
         headers.insert(HOST, self.host.clone());
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
@@ -132,54 +127,67 @@ impl Upstream {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.headers_mut() = headers;
-        *request.uri_mut() = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(target)
-            .build()
-            .map_err(Problem::internal)?;
-        match tokio::time::timeout(self.answer_timeout, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(unreachable(&error)),
+        *request.uri_mut() = target.into();
+        match tokio::time::timeout(self.answer_timeout, self.exchange(request)).await {
+            Ok(answer) => answer,
             Err(_) => Err(Problem::new(
                 Kind::UpstreamTimeout,
                 format!("the agent server did not answer within {} s", self.answer_timeout.as_secs()),
             )),
         }
     }
+
+    /// Closes connections that nobody has used for a while.
+    pub(super) fn tidy(&self) {
+        self.kept.tidy();
+    }
+
+    async fn exchange(&self, mut request: Request<Body>) -> Result<Response<Answer>, Problem> {
+        while let Some(mut link) = self.kept.take() {
+            match link.exchange(request).await {
+                Ok(response) => return Ok(self.answer(response, link)),
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(broke_off(error.error())),
+                },
+            }
+        }
+        let mut link = Box::pin(self.connect()).await?;
+        match link.exchange(request).await {
+            Ok(response) => Ok(self.answer(response, link)),
+            Err(error) if error.message().is_some() => Err(unreachable(error.error())),
+            Err(error) => Err(broke_off(error.error())),
+        }
+    }
+
+    fn answer(&self, response: Response<Incoming>, link: Box<Link>) -> Response<Answer> {
+        response.map(|incoming| Answer::new(incoming, link, self.kept.clone()))
+    }
+
+    async fn connect(&self) -> Result<Box<Link>, Problem> {
+        // The time covers the TLS handshake too.
+        let connecting = self.connector.clone().call(self.base.clone());
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(unreachable(&*error)),
+            Err(_) => return Err(unreachable(&late())),
+        };
+        Link::new(stream).await.map_err(|error| unreachable(&error))
+    }
 }
 
-fn unreachable(error: &hyper_util::client::legacy::Error) -> Problem {
-    let detail = if error.is_connect() {
-        "the agent server can't be reached; nothing was sent to it"
-    } else {
-        "the agent server broke off before it answered; it may have done what was asked"
-    };
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no connection came about in time")
+}
+
+fn unreachable(error: &dyn Error) -> Problem {
+    let detail = "the agent server can't be reached; nothing was sent to it";
     Problem::new(Kind::UpstreamUnreachable, detail).caused_by(chain(error))
 }
 
-/// Connects within a time that covers the TLS handshake too.
-#[derive(Clone)]
-struct Bounded(HttpsConnector<HttpConnector>);
-
-type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Box<dyn Error + Send + Sync>>> + Send>>;
-
-impl Service<Uri> for Bounded {
-    type Response = <HttpsConnector<HttpConnector> as Service<Uri>>::Response;
-    type Error = Box<dyn Error + Send + Sync>;
-    type Future = Connecting<Self::Response>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
-        Box::pin(async move {
-            let late = || io::Error::new(io::ErrorKind::TimedOut, "no TLS connection came about in time");
-            tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| late())?
-        })
-    }
+fn broke_off(error: &dyn Error) -> Problem {
+    let detail = "the agent server broke off before it answered; it may have done what was asked";
+    Problem::new(Kind::UpstreamUnreachable, detail).caused_by(chain(error))
 }
 
 /// An error with all its causes: the first one alone often says next to nothing.

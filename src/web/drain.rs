@@ -16,17 +16,29 @@ const MOST_BYTES: usize = 64 << 10;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A body that a handler reads, and of which what it leaves can still be read by another.
-struct Shared(Arc<Mutex<Body>>);
+struct Shared(Arc<Mutex<Left>>);
 
 /// What a handler left.
-pub(crate) struct Rest(Arc<Mutex<Body>>);
+pub(crate) struct Rest(Arc<Mutex<Left>>);
+
+struct Left {
+    body: Body,
+    /// One in chunks says so once, and not when it is asked.
+    is_over: bool,
+}
+
+impl Left {
+    fn is_over(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+}
 
 /// Splits a body into what the handler gets and what remains; `None` if there is no body.
 pub(crate) fn split(body: Body) -> (Body, Option<Rest>) {
     if body.is_end_stream() {
         return (body, None);
     }
-    let shared = Arc::new(Mutex::new(body));
+    let shared = Arc::new(Mutex::new(Left { body, is_over: false }));
     (Body::new(Shared(shared.clone())), Some(Rest(shared)))
 }
 
@@ -35,7 +47,7 @@ impl Rest {
     /// send its body (RFC 9110, section 10.1.1) is not asked for it only to throw it away.
     pub(crate) async fn discard(self, waits_for_continue: bool) -> bool {
         if waits_for_continue {
-            return self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream();
+            return self.0.lock().unwrap_or_else(PoisonError::into_inner).is_over();
         }
         let discard = async {
             let mut bytes = 0;
@@ -52,12 +64,14 @@ impl Rest {
     }
 }
 
-fn poll(body: &Mutex<Body>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-    let mut body = body.lock().unwrap_or_else(PoisonError::into_inner);
-    if body.is_end_stream() {
+fn poll(left: &Mutex<Left>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+    if left.is_over() {
         return Poll::Ready(None);
     }
-    Pin::new(&mut *body).poll_frame(context)
+    let frame = Pin::new(&mut left.body).poll_frame(context);
+    left.is_over = matches!(frame, Poll::Ready(None));
+    frame
 }
 
 impl hyper::body::Body for Shared {
@@ -72,10 +86,10 @@ impl hyper::body::Body for Shared {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).body.size_hint()
     }
 }

@@ -53,6 +53,14 @@ test("a request is sent once more at most", async () => {
   assert.equal((await response.json()).reason, "token_expired", "the refusal can still be read");
 });
 
+test("what the agent has got is not sent again, though the token was over by the time it had answered", async () => {
+  const [refused, headers] = [JSON.stringify({ reason: "token_expired" }), { "x-should-retry": "false" }];
+  answers = [new Response(refused, { status: 401, headers })];
+  const response = await renewingFetch(getToken)(URL, { method: "POST", body: "{}" });
+  assert.equal(response.status, 401);
+  assert.deepEqual(bearers(), ["Bearer token-1"]);
+});
+
 test("what another token doesn't mend is handed on, and can be read", async () => {
   for (const refused of [refusal("token_missing"), refusal("token_expired", 403), new Response("<html>", { status: 401 })]) {
     answers = [refused];

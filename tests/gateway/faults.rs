@@ -155,6 +155,62 @@ fn a_connection_that_was_closed_meanwhile_costs_no_request() {
 }
 
 #[test]
+fn a_connection_to_the_agent_server_is_kept_whatever_form_its_answer_has() {
+    const CHUNKED: &str =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
+    const EVENTS: &str =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    let kind = ("content-type", "application/json");
+    for (answer, status) in [
+        (whole(200, &[kind], b"{}"), 200),
+        (format!("{CHUNKED}2\r\n{{}}\r\n0\r\n\r\n").into_bytes(), 200),
+        (format!("{EVENTS}9\r\ndata: 1\n\n\r\n0\r\n\r\n").into_bytes(), 200),
+        (whole(404, &[kind], b"{\"detail\":\"nobody reads this\"}"), 404),
+        (whole(500, &[kind], b"{\"detail\":\"nor this\"}"), 502),
+        (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), 204),
+    ] {
+        let stage = Stage::new();
+        let token = stage.token();
+        let shown = String::from_utf8_lossy(&answer).into_owned();
+        stage.upstream.answer_by(move |_| Some(answer.clone()));
+        for _ in 0..3 {
+            stage.ask(&Ask::get(&plain()).by(&token)).expect(status);
+        }
+        assert_eq!((stage.upstream.requests().len(), stage.upstream.connections()), (3, 1), "{shown}");
+    }
+}
+
+#[test]
+fn what_an_agent_server_sends_too_much_reaches_nobody_else() {
+    let stage = Stage::new();
+    let token = stage.token();
+    for _ in 0..5 {
+        let mut wire = stage.connect();
+        wire.write(&Ask::get(&plain()).by(&token).bytes());
+        let mut exchange = stage.upstream.next();
+        exchange.write(whole(200, &[("content-type", "application/json")], b"{}"));
+        wire.answer("GET").expect(200);
+        // On its own, once the answer is through.
+        exchange.write(whole(200, &[("content-type", "application/json")], b"{\"of\":\"nobody\"}"));
+        stage.ask(&Ask::get("/readyz")).expect(200);
+        stage.upstream.answer_json(&json!({"of": "the next"}));
+        let next = stage.ask(&Ask::get(&plain()).by(&token));
+        assert!(next.text().contains("the next"), "{}", next.text());
+        stage.upstream.answer_by(|_| None);
+    }
+}
+
+#[test]
+fn a_refused_api_key_with_a_body_loses_no_request_after_it() {
+    let stage = Stage::new();
+    let mut wire = stage.connect();
+    let key = format!("Bearer {STATIC_KEY}");
+    let refused = Ask::post(&messages(), &hello()).header("authorization", &key).header("origin", ORIGIN);
+    wire.ask(&refused).expect(403);
+    wire.ask(&Ask::get("/healthz")).expect(200);
+}
+
+#[test]
 fn a_body_that_nobody_needs_loses_no_request_after_it() {
     let stage = Stage::new();
     let token = stage.token();

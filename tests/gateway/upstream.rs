@@ -150,6 +150,11 @@ impl Upstream {
         self.state.accepted.lock().unwrap().clear();
     }
 
+    /// How many connections were made since it was last forgotten.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.accepted.lock().unwrap().len()
+    }
+
     /// Nobody has connected since it was last forgotten. Connections are accepted in order, so that once one
     /// of the test's own is, none can be on its way.
     #[track_caller]

@@ -119,7 +119,9 @@ impl Agent {
             self.messages.push_back(message);
         }
         while self.messages.len() > MAX_MESSAGES || self.bytes > MAX_BYTES {
-            let is_prompt = |message: &Message| matches!(message.said, Said::System(_));
+            // Other texts of the system come with a run.
+            let is_prompt =
+                |message: &Message| matches!(message.said, Said::System(_)) && message.run.is_none();
             let Some(oldest) = self.messages.iter().position(|message| !is_prompt(message)) else { break };
             let Some(dropped) = self.messages.remove(oldest) else { break };
             self.bytes -= dropped.weight();

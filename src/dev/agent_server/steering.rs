@@ -39,6 +39,8 @@ impl Breaks {
 const MAX_SLOW: u64 = 10_000;
 const MAX_WORDS: u64 = 2_000;
 const MAX_NAME: usize = 64;
+/// Bytes of an instruction, brackets and all; what is longer is text.
+const MAX_INSTRUCTION: usize = 80;
 
 impl Steering {
     /// Takes the instructions out of a text: what they say, and the text without them. The last of a kind
@@ -50,7 +52,8 @@ impl Steering {
         while let Some(start) = rest.find('[') {
             let (before, bracket) = rest.split_at(start);
             left.push_str(before);
-            let taken = bracket.find(']').filter(|end| steering.obey(&bracket[1..*end]));
+            let end = bracket.bytes().take(MAX_INSTRUCTION).position(|c| c == b']');
+            let taken = end.filter(|end| steering.obey(&bracket[1..*end]));
             rest = match taken {
                 Some(end) => &bracket[end + 1..],
                 None => {

@@ -51,6 +51,7 @@ impl AgentServer {
         let (alive, ended) = oneshot::channel();
         let (events, listener) = unbounded_channel();
         let now = self.clock.now();
+        let (steering, text) = Steering::take_out_of(&sent.text());
         let (plan, object) = {
             let mut world = self.world();
             let number = world.number_run();
@@ -58,7 +59,6 @@ impl AgentServer {
             let agent = world.agent(&to.agent, now);
             let turn = agent.turns;
             agent.turns += 1;
-            let (steering, text) = Steering::take_out_of(&sent.text());
             let words = steering.words;
             let purpose = agent.purpose;
             let turn = Turn { seed, agent: &to.agent, purpose, number: turn, text: &text, words };
