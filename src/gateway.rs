@@ -28,6 +28,7 @@ use tokio::sync::Semaphore;
 
 pub use self::account::{Account, Sent};
 use self::buffer::Buffers;
+pub use self::cors::is_preflight;
 pub use self::forward_auth::{ForwardAuthSettings, Proxy, is_forward_auth};
 use self::owners::Owners;
 use self::passing::Endings;

@@ -14,5 +14,5 @@ pub use expiry::{EXPIRY_LEEWAY, Expiry, SKEW_AHEAD, is_expired, live_from, parse
 pub use hostname::{Hostname, Origin};
 pub use jti::TokenId;
 pub use policy::{Access, AgentId, Grant, Policy};
-pub use quote::quote;
+pub use quote::{looks_secret, quote};
 pub use request::{FieldError, Limits, TokenRequest};

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use base64::Engine;
@@ -28,9 +27,6 @@ use crate::server::{self, Listeners};
 use crate::store::SqliteStore;
 use crate::telemetry;
 use crate::token::{Hostname, Origin};
-
-/// As long as a clock goes ahead.
-const LONGEST_RETENTION: Duration = Duration::from_secs(3_660 * 86_400);
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -179,7 +175,7 @@ async fn open(
             ..GatewayConfig::default()
         },
         // However far the clock goes ahead, what was issued can be revoked.
-        database: DatabaseConfig { retention: LONGEST_RETENTION, ..DatabaseConfig::default() },
+        database: DatabaseConfig { retention: DevClock::MOST_AHEAD, ..DatabaseConfig::default() },
         ..Config::default()
     };
     let config = config.checked()?;

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 
-/// Furthest that it goes ahead, in milliseconds: ten years.
-const MOST_AHEAD: u64 = 3_660 * 86_400_000;
-
 /// The machine's clock, and how far this one is ahead of it.
 #[derive(Debug, Default)]
 pub struct DevClock {
@@ -16,10 +13,15 @@ pub struct DevClock {
 }
 
 impl DevClock {
+    /// Furthest that it goes ahead: ten years.
+    pub const MOST_AHEAD: Duration = Duration::from_secs(3_660 * 86_400);
+
     /// Moves on. `false`: it would be too far, and nothing was done.
     pub(super) fn advance(&self, by: Duration) -> bool {
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        let further = |ahead: u64| ahead.checked_add(by).filter(|ahead| *ahead <= MOST_AHEAD);
+        let further = |ahead: u64| {
+            ahead.checked_add(by).filter(|ahead| Duration::from_millis(*ahead) <= Self::MOST_AHEAD)
+        };
         self.ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, further).is_ok()
     }
 

@@ -8,9 +8,9 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, CONTENT_TYPE, ORIGIN};
+use axum::http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, ORIGIN};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
@@ -22,7 +22,7 @@ use super::journal::{Decision, Entry, shown_path};
 use super::stream::Watched;
 use super::{Dev, control, host};
 use crate::clock::Clock;
-use crate::gateway::{Account, is_ours};
+use crate::gateway::{Account, is_ours, is_preflight};
 use crate::server::{self, Answers};
 use crate::token::unverified_id;
 use crate::web::{Problem, REQUEST_ID, request_id};
@@ -128,10 +128,7 @@ impl Asked {
                 .map(|value| String::from_utf8_lossy(value.as_bytes()).chars().take(256).collect::<String>())
         };
         let is_own = is_ours(parts.uri.path());
-        let is_preflight = parts.method == Method::OPTIONS
-            && parts.headers.contains_key(ORIGIN)
-            && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let decision = match (is_own, is_preflight) {
+        let decision = match (is_own, is_preflight(&parts.method, &parts.headers)) {
             (true, _) => Decision::Own,
             (false, true) => Decision::Preflight,
             (false, false) => Decision::Deny,

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::clock::Timestamp;
 use crate::gateway::Sent;
+use crate::token::looks_secret;
 
 /// Requests that are remembered.
 const MOST_ENTRIES: usize = 200;
@@ -133,8 +134,8 @@ pub(super) fn shown_path(target: &str) -> String {
 
 fn is_secret(text: &str) -> bool {
     let decoded = percent_decode_str(text).decode_utf8_lossy();
-    // What a JWT begins with, and keys; decoded twice is odd enough to be hidden whatever it is.
-    ["eyJ", "sk-", "ck-", "%"].iter().any(|mark| decoded.contains(mark))
+    // What is encoded twice is odd enough to be hidden whatever it is.
+    looks_secret(&decoded) || decoded.contains('%')
 }
 
 /// The last requests, oldest first.

@@ -22,7 +22,7 @@ pub fn quote(value: &str) -> String {
 }
 
 /// A JWT's header begins `{"`, which is `eyJ` in base64url; keys begin `sk-`, Letta's tokens `ck-`.
-fn looks_secret(value: &str) -> bool {
+pub fn looks_secret(value: &str) -> bool {
     ["eyJ", "sk-", "ck-"].iter().any(|mark| value.contains(mark))
 }
 
