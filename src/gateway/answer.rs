@@ -63,14 +63,14 @@ impl Gateway {
         let (parts, body) = response.into_parts();
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = status;
-        *answer.headers_mut() = headers::to_client(&parts.headers);
+        *answer.headers_mut() = headers::to_client(parts.headers);
         if status.is_client_error() {
             *answer.body_mut() = Box::pin(self.client_error(status, body)).await?.into();
             set_json(&mut answer);
             return Ok(answer);
         }
-        let is_encoded = parts.headers.contains_key(CONTENT_ENCODING);
-        if is_event_stream(&parts.headers) {
+        let is_encoded = answer.headers().contains_key(CONTENT_ENCODING);
+        if is_event_stream(answer.headers()) {
             if is_encoded {
                 return Err(unreadable("the stream is compressed"));
             }

@@ -62,10 +62,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         let detail = "there are several `Authorization` headers; send one";
         return Err(refusal::because(Kind::InvalidRequest, detail, "header_repeated"));
     }
-    let (scheme, credential) =
-        value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(refusal::invalid)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let (scheme, credential) = value.as_bytes().split_at_checked(7).ok_or_else(refusal::invalid)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return Err(refusal::invalid());
     }
-    Ok(credential.trim())
+    str::from_utf8(credential.trim_ascii()).map_err(|_| refusal::invalid())
 }

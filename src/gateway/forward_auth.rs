@@ -117,7 +117,9 @@ impl Gateway {
                 Decision::Deny(denial) => return Err(refusal::denied(denial)),
                 Decision::NeedsOwner(owned) => match &self.upstream {
                     Some(upstream) if self.settings.forward_auth.allow_unchecked => {
-                        owner = Some(self.owners.find(upstream, &self.buffers, &owned).await?);
+                        // In a box, since it is rare.
+                        let find = self.owners.find(upstream, &self.buffers, &owned);
+                        owner = Some(Box::pin(find).await?);
                     }
                     _ => {
                         return forbidden(

@@ -195,7 +195,7 @@ impl Gateway {
         };
         let reads_answer = allowed.route.answer != AnswerRule::AsIs;
         let headers = headers::from_client(&parts.headers, sends, reads_answer);
-        let target = target::rebuilt(allowed.path_and_query)?;
+        let target = target::rebuilt(allowed.path_and_query, &parts.uri)?;
         self.note_sent(trace, allowed.agent.as_ref(), &parts.method, &target, Some(&body));
         upstream.send(parts.method.clone(), target, headers, Body::from(body)).await
     }

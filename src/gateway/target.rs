@@ -1,9 +1,9 @@
 //! Targets as they came, and whose they are: Hallpass's own paths are never passed on.
 
-use axum::http::Version;
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
+use axum::http::{Uri, Version};
 use percent_encoding::percent_decode_str;
 
 use super::proxy::not_found;
@@ -53,8 +53,11 @@ pub(super) fn as_sent(parts: &Parts) -> Result<&str, Problem> {
     Ok(parts.uri.path_and_query().map_or("", PathAndQuery::as_str))
 }
 
-/// The target that a decision wrote anew.
-pub(super) fn rebuilt(target: String) -> Result<PathAndQuery, Problem> {
+/// The target that a decision wrote anew, which most often is what was sent.
+pub(super) fn rebuilt(target: String, sent: &Uri) -> Result<PathAndQuery, Problem> {
+    if let Some(sent) = sent.path_and_query().filter(|sent| sent.as_str() == target) {
+        return Ok(sent.clone());
+    }
     if target.len() > MOST_TARGET_BYTES {
         return Err(bad(BadTarget(format!("the target must have at most {MOST_TARGET_BYTES} bytes"))));
     }

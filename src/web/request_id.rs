@@ -21,7 +21,11 @@ pub(crate) fn request_id(headers: &HeaderMap) -> HeaderValue {
     {
         return given.clone();
     }
-    HeaderValue::try_from(format!("{:016x}", fresh())).expect("hexadecimal digits are a header value")
+    HeaderValue::from_bytes(&hex(fresh())).expect("hexadecimal digits are a header value")
+}
+
+fn hex(number: u64) -> [u8; 16] {
+    std::array::from_fn(|place| b"0123456789abcdef"[(number >> (60 - 4 * place) & 15) as usize])
 }
 
 /// A number that no other request of this process has. They needn't be secret, only different, also from
@@ -45,6 +49,13 @@ mod tests {
     #[test]
     fn a_harmless_id_is_kept() {
         assert_eq!(id_for("6d1f-ab_9"), "6d1f-ab_9");
+    }
+
+    #[test]
+    fn a_new_id_is_sixteen_digits() {
+        for number in [0, 1, 0xf0e1_d2c3_b4a5_9687, u64::MAX] {
+            assert_eq!(hex(number).as_slice(), format!("{number:016x}").as_bytes());
+        }
     }
 
     #[test]

@@ -49,16 +49,25 @@ impl Link {
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
         let mut answer = std::pin::pin!(self.sender.try_send_request(request));
         std::future::poll_fn(|context| {
-            self.drive(context);
-            answer.as_mut().poll(context)
+            for waker in [Waker::noop(), context.waker()] {
+                self.drive(waker);
+                if let Poll::Ready(answer) = answer.as_mut().poll(&mut nobody()) {
+                    return Poll::Ready(answer);
+                }
+            }
+            Poll::Pending
         })
         .await
     }
 
-    /// Does what can be done at the moment. A failure is told where an answer is waited for.
-    fn drive(&mut self, context: &mut Context<'_>) {
+    /// Does what can be done at the moment, and has the task woken when there is more. A failure is told where an
+    /// answer is waited for.
+    ///
+    /// What waits for an answer or a part of it drives for nobody first: taking what has come makes room, for which
+    /// the connection would at once wake who drove it last, and that task runs already.
+    fn drive(&mut self, waker: &Waker) {
         if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(context).is_ready()
+            && Pin::new(connection).poll(&mut Context::from_waker(waker)).is_ready()
         {
             self.connection = None;
         }
@@ -68,6 +77,11 @@ impl Link {
     fn is_free(&self) -> bool {
         self.connection.is_some() && self.sender.is_ready()
     }
+}
+
+/// Wakes nobody: for what moves only while its connection is driven by the very task that asks.
+fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// Connections that nobody uses, the one used last at the end. Since when is noted by the next [`Kept::tidy`]:
@@ -118,20 +132,21 @@ impl Answer {
         Self { incoming: Some(incoming), link: Some(link), kept }
     }
 
-    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    /// What has come of it.
+    fn next(&mut self) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let frame = Pin::new(&mut *incoming).poll_frame(context);
+        let frame = Pin::new(&mut *incoming).poll_frame(&mut nobody());
         // One in chunks says that it is over by `None` alone.
         if frame.is_ready() && (incoming.is_end_stream() || matches!(frame, Poll::Ready(None))) {
-            self.release(context);
+            self.release();
         }
         frame
     }
 
     /// Keeps the connection if nothing of this answer, or of its request, is left on it.
-    fn release(&mut self, context: &mut Context<'_>) {
+    fn release(&mut self) {
         if let Some(mut link) = self.link.take() {
-            link.drive(context);
+            link.drive(Waker::noop());
             if link.is_free() {
                 self.kept.put(link);
             }
@@ -149,14 +164,18 @@ impl hyper::body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
         // In this order: only what is asked for is read.
-        match this.next(context) {
-            Poll::Pending => {}
-            ready => return ready,
+        if let Poll::Ready(frame) = this.next() {
+            return Poll::Ready(frame);
         }
-        if let Some(link) = &mut this.link {
-            link.drive(context);
+        for waker in [Waker::noop(), context.waker()] {
+            if let Some(link) = &mut this.link {
+                link.drive(waker);
+            }
+            if let Poll::Ready(frame) = this.next() {
+                return Poll::Ready(frame);
+            }
         }
-        this.next(context)
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {
@@ -172,6 +191,6 @@ impl Drop for Answer {
     fn drop(&mut self) {
         // What nobody wanted is read if it has arrived; the connection is free then, and otherwise closed.
         drop(self.incoming.take());
-        self.release(&mut Context::from_waker(Waker::noop()));
+        self.release();
     }
 }
