@@ -19,7 +19,7 @@ mod texts;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 pub use self::forward_auth::ForwardAuthConfig;
 pub use self::gateway::{GatewayConfig, parse_upstream};
@@ -160,7 +160,7 @@ impl Config {
         self.gateway.check(&[self.server.listen, self.server.admin_listen])?;
         self.forward_auth.check(&self.server)?;
         self.limits.check()?;
-        EnvFilter::try_new(&self.telemetry.log).map(drop).map_err(|error| {
+        self.telemetry.log.parse::<Targets>().map(drop).map_err(|error| {
             let rule = "must be a filter such as `info` or `info,hallpass::http=debug`";
             Problem::new("telemetry.log", format!("{rule}: {error}"))
         })

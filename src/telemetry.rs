@@ -2,7 +2,9 @@
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, TelemetryConfig};
@@ -11,18 +13,20 @@ use crate::config::{LogFormat, TelemetryConfig};
 /// are logged like everything else. A second call changes nothing.
 pub fn start(config: &TelemetryConfig) {
     // The filter was checked with the configuration.
-    let filter = EnvFilter::try_new(&config.log).unwrap_or_default();
+    let filter: Targets = config.log.parse().unwrap_or_default();
     let terminal = stderr().is_terminal();
     let as_text = match config.format {
         LogFormat::Auto => terminal,
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(terminal);
+    let all = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
+    let builder = all.with_writer(stderr).with_ansi(terminal);
     let started = if as_text {
-        builder.finish().try_init()
+        builder.finish().with(filter).try_init()
     } else {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()
+        let json = builder.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        json.finish().with(filter).try_init()
     };
     if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
