@@ -160,10 +160,23 @@ impl Config {
         self.gateway.check(&[self.server.listen, self.server.admin_listen])?;
         self.forward_auth.check(&self.server)?;
         self.limits.check()?;
-        self.telemetry.log.parse::<Targets>().map(drop).map_err(|error| {
+        self.telemetry.filter().map(drop).map_err(|wrong| {
             let rule = "must be a filter such as `info` or `info,hallpass::http=debug`";
-            Problem::new("telemetry.log", format!("{rule}: {error}"))
+            Problem::new("telemetry.log", format!("{rule}: {wrong}"))
         })
+    }
+}
+
+impl TelemetryConfig {
+    /// The filter that `log` says, or what is wrong with it.
+    pub fn filter(&self) -> Result<Targets, String> {
+        // Read as it is, an empty part would mean `error`, and a space belong to a name.
+        let parts: Vec<_> = self.log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        match parts.iter().find(|part| part.contains(['[', '{', ' '])) {
+            _ if parts.is_empty() => Err("there is nothing in it".to_owned()),
+            Some(odd) => Err(format!("`{odd}` is not a target and a level")),
+            None => parts.join(",").parse().map_err(|error| format!("{error}")),
+        }
     }
 }
 

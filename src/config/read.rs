@@ -249,6 +249,8 @@ pub(super) mod tests {
                 &["`signing.algorithm`", "unknown variant `HS256`", "`EdDSA`"],
             ),
             ("[telemetry]\nlog = \"hallpass=loud\"", None, &["`telemetry.log`", "must be a filter"]),
+            ("[telemetry]\nlog = \" ,\"", None, &["`telemetry.log`", "nothing in it"]),
+            ("[telemetry]\nlog = \"info,[request]=debug\"", None, &["`telemetry.log`", "`[request]=debug`"]),
             ("[database]\nurl = \"mysql://u:p@h/db\"", None, &["`database.url`", "got `mysql:…`"]),
             ("[server\n", None, &["line 1"]),
             ("server = 1", None, &["`server`", "must be a section"]),

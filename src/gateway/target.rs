@@ -55,11 +55,11 @@ pub(super) fn as_sent(parts: &Parts) -> Result<&str, Problem> {
 
 /// The target that a decision wrote anew, which most often is what was sent.
 pub(super) fn rebuilt(target: String, sent: &Uri) -> Result<PathAndQuery, Problem> {
-    if let Some(sent) = sent.path_and_query().filter(|sent| sent.as_str() == target) {
-        return Ok(sent.clone());
-    }
     if target.len() > MOST_TARGET_BYTES {
         return Err(bad(BadTarget(format!("the target must have at most {MOST_TARGET_BYTES} bytes"))));
+    }
+    if let Some(sent) = sent.path_and_query().filter(|sent| sent.as_str() == target) {
+        return Ok(sent.clone());
     }
     PathAndQuery::try_from(target).map_err(Problem::internal)
 }

@@ -176,9 +176,9 @@ impl SigningKey {
         let message = message.as_bytes();
         match &self.pair {
             // A message has one Ed25519 signature that its key would make (RFC 8032, section 5.1.6), and
-            // making it again takes a third of the time of checking one by the public key. It takes the
-            // same time for every message and never leaves here; nor may its comparison tell how far a
-            // forged one was right.
+            // making it again takes a third of the time of checking one by the public key. Ours never leaves
+            // here, and how long that takes depends on the message's length alone; nor may the comparison
+            // tell how far a forged one was right.
             Pair::Ed25519(pair) => {
                 pair.try_sign(message).is_ok_and(|ours| ours.as_ref().ct_eq(signature).into())
             }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::PATIENCE;
 use crate::stage::{AGENT, ORIGIN, Stage};
-use crate::upstream::Exchange;
+use crate::upstream::{self, Exchange};
+use crate::wire::Ask;
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -152,6 +153,35 @@ async fn streams_run_beside_each_other_on_one_connection() {
     assert_eq!(piece(&mut kept).await.as_deref(), Some(": still here\n\n"));
     kept_exchange.end();
     assert_eq!(piece(&mut kept).await, None);
+}
+
+/// The runtime lets a task do only so much at a time, and looking through many closed connections takes it all;
+/// where exactly it ends differs with their number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_connections_were_closed_meanwhile_a_request_finds_its_way() {
+    let stage = Stage::new();
+    let path = format!("/v1/agents/{AGENT}/core-memory");
+    // A token may have 64 requests open.
+    let tokens = [stage.token(), stage.token()];
+    for many in [42, 43, 44, 60, 63, 64, 65, 100, 120] {
+        stage.upstream.answer_by(|_| None);
+        let mut clients: Vec<_> = (0..many).map(|_| stage.connect()).collect();
+        for (client, token) in clients.iter_mut().zip(tokens.iter().cycle()) {
+            client.write(&Ask::get(&path).by(token).bytes());
+        }
+        let mut kept: Vec<_> = (0..many).map(|_| next(&stage)).collect();
+        for exchange in &mut kept {
+            exchange.write(upstream::whole(200, &[("content-type", "application/json")], b"{}"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer("GET").status, 200);
+        }
+        drop(kept);
+        stage.upstream.answer_json(&json!({}));
+        let mut sender = connect(stage.server.address()).await;
+        let response = send(&mut sender, request("GET", &path, &tokens[0], None)).await;
+        assert_eq!(whole(response).await, (200, json!({})), "{many} connections");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -47,7 +47,10 @@ impl Link {
         &mut self,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let mut answer = std::pin::pin!(self.sender.try_send_request(request));
+        // Out of the runtime's budget: once that is used up, what is there would be held back, and the waker that is
+        // told to ask again is nobody's.
+        let answer = tokio::task::unconstrained(self.sender.try_send_request(request));
+        let mut answer = std::pin::pin!(answer);
         std::future::poll_fn(|context| {
             for waker in [Waker::noop(), context.waker()] {
                 self.drive(waker);
