@@ -1,4 +1,7 @@
-//! The key ring: one key signs, the next one is already published, retired ones still verify.
+//! The key ring: one key signs, the next one is already published, retired ones still verify. How it moves on is
+//! said in [`rotation`].
+
+mod rotation;
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -9,17 +12,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 
-use super::{Algorithm, MasterKey, SealError, SealedKey, SigningError, SigningKey};
+pub use self::rotation::RotationError;
+use super::{MasterKey, SealError, SealedKey, SigningError, SigningKey};
 use crate::clock::Timestamp;
-use crate::token::{Claims, EXPIRY_LEEWAY, is_expired};
+use crate::token::{Claims, is_expired};
 
 /// How long outside verifiers may keep the JWKS: the `max-age` that it is served with. A key is
 /// published for at least this long before it signs.
 pub const JWKS_MAX_AGE: Duration = Duration::from_secs(300);
-
-/// How much longer than its last token a retired key is kept: a server that hasn't noticed the
-/// rotation still signs with it for a moment.
-const NOTICE: Duration = Duration::from_secs(60);
 
 /// What a key of the ring is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,18 +116,6 @@ pub enum RingError {
     Jwks(#[from] serde_json::Error),
 }
 
-/// Why a rotation is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum RotationError {
-    #[error(
-        "the next key was published {published} s ago; verifiers may still hold a JWKS without it for another \
-         {wait} s. Wait, or rotate with `--force` and have tokens refused by such verifiers"
-    )]
-    TooSoon { published: i64, wait: i64 },
-    #[error(transparent)]
-    Ring(#[from] RingError),
-}
-
 /// All keys, opened and ready.
 pub struct KeyRing {
     keys: Vec<RingKey>,
@@ -220,93 +208,12 @@ impl KeyRing {
         }
         Ok(Verified { claims, kid: key.signing.shared_kid() })
     }
-
-    /// The ring of a new database: a key that signs and the one after it.
-    pub fn first(
-        algorithm: Algorithm,
-        master: &MasterKey,
-        now: Timestamp,
-    ) -> Result<Vec<SealedKey>, RingError> {
-        Ok(vec![
-            new_key(algorithm, KeyState::Active, master, now)?,
-            new_key(algorithm, KeyState::Next, master, now)?,
-        ])
-    }
-
-    /// The rows of the ring one step on: the next key signs, the active one retires until its last
-    /// token, which ends at `last_expiry` at the latest, is over, ended ones are gone, and another next key is made. When `algorithm` is
-    /// not that of the next key, a new key of it signs at once: there is none that was published.
-    pub fn rotate(
-        rows: &[SealedKey],
-        algorithm: Algorithm,
-        last_expiry: Timestamp,
-        force: bool,
-        master: &MasterKey,
-        now: Timestamp,
-    ) -> Result<Vec<SealedKey>, RotationError> {
-        let mut rotated = Vec::with_capacity(rows.len() + 1);
-        let mut promoted = false;
-        for row in rows {
-            let mut key = row.open(master).map_err(RingError::from)?;
-            match key.state {
-                KeyState::Next if key.signing.algorithm() == algorithm => {
-                    refuse_too_soon(key.created_at, force, now)?;
-                    key.state = KeyState::Active;
-                    key.activated_at = Some(now);
-                    promoted = true;
-                }
-                // Of another algorithm: it never signed and never will.
-                KeyState::Next => continue,
-                KeyState::Active => {
-                    key.state = KeyState::Retired;
-                    key.ends_at = Some(last_expiry.after(EXPIRY_LEEWAY).after(NOTICE));
-                }
-                KeyState::Retired if key.verifies(now) => {}
-                KeyState::Retired => continue,
-            }
-            rotated.push(row.reseal(&key, master).map_err(RingError::from)?);
-        }
-        if !promoted {
-            rotated.push(new_key(algorithm, KeyState::Active, master, now)?);
-        }
-        rotated.push(new_key(algorithm, KeyState::Next, master, now)?);
-        Ok(rotated)
-    }
-
-    /// The rows without the retired keys whose time is over, or `None` if there are none.
-    pub fn without_ended(rows: &[SealedKey], now: Timestamp) -> Option<Vec<SealedKey>> {
-        let ended = |row: &SealedKey| row.ends_at.is_some_and(|ends_at| ends_at <= now);
-        rows.iter().any(ended).then(|| rows.iter().filter(|row| !ended(row)).cloned().collect())
-    }
 }
 
 impl std::fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyRing").field("keys", &self.keys).finish_non_exhaustive()
     }
-}
-
-fn refuse_too_soon(published_at: Timestamp, force: bool, now: Timestamp) -> Result<(), RotationError> {
-    let published = now.seconds() - published_at.seconds();
-    let wait = JWKS_MAX_AGE.as_secs().cast_signed() - published;
-    if wait > 0 && !force { Err(RotationError::TooSoon { published, wait }) } else { Ok(()) }
-}
-
-fn new_key(
-    algorithm: Algorithm,
-    state: KeyState,
-    master: &MasterKey,
-    now: Timestamp,
-) -> Result<SealedKey, RingError> {
-    let pkcs8 = SigningKey::generate_pkcs8(algorithm)?;
-    let key = RingKey {
-        signing: SigningKey::from_pkcs8(algorithm, &pkcs8)?.into(),
-        state,
-        created_at: now,
-        activated_at: (state == KeyState::Active).then_some(now),
-        ends_at: None,
-    };
-    Ok(SealedKey::seal(&key, &pkcs8, master)?)
 }
 
 /// The entity tag of a JWKS (RFC 9110, section 8.8.3).
@@ -322,37 +229,28 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::keys::Algorithm;
     use crate::token::{Expiry, Hostname, Policy, TokenId};
 
     const ISSUER: &str = "https://tokens.example.com";
-    const DAY: Duration = Duration::from_secs(86_400);
 
-    fn master() -> MasterKey {
+    pub(super) fn master() -> MasterKey {
         MasterKey::parse(&STANDARD.encode([1; 32])).unwrap()
     }
 
-    fn at(seconds: i64) -> Timestamp {
+    pub(super) fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(1_769_860_800 + seconds)
     }
 
-    fn rows(algorithm: Algorithm) -> Vec<SealedKey> {
+    pub(super) fn rows(algorithm: Algorithm) -> Vec<SealedKey> {
         KeyRing::first(algorithm, &master(), at(0)).unwrap()
     }
 
-    fn ring(rows: &[SealedKey]) -> KeyRing {
+    pub(super) fn ring(rows: &[SealedKey]) -> KeyRing {
         KeyRing::open(rows, &master(), ISSUER, "letta").unwrap()
     }
 
-    fn rotate(
-        rows: &[SealedKey],
-        algorithm: Algorithm,
-        force: bool,
-        now: Timestamp,
-    ) -> Result<Vec<SealedKey>, RotationError> {
-        KeyRing::rotate(rows, algorithm, now.after(DAY), force, &master(), now)
-    }
-
-    fn claims() -> Value {
+    pub(super) fn claims() -> Value {
         let policy = json!([{"type": "agent", "id": "agent-1", "access": ["read_agent"]}]);
         let policy: Policy = serde_json::from_value(policy).unwrap();
         let subject = (
@@ -371,12 +269,8 @@ mod tests {
         .unwrap()
     }
 
-    fn token(ring: &KeyRing, claims: &Value) -> String {
+    pub(super) fn token(ring: &KeyRing, claims: &Value) -> String {
         ring.active().sign(&claims.to_string()).unwrap()
-    }
-
-    fn states(rows: &[SealedKey]) -> Vec<&str> {
-        rows.iter().map(|row| row.state.as_str()).collect()
     }
 
     #[test]
@@ -484,46 +378,6 @@ mod tests {
         assert_eq!(ring.verify(&respelled, at(1)).unwrap_err(), VerifyError::Signature);
         assert!(ring.verify(&format!("{token}="), at(1)).is_err());
         assert!(ring.verify(&format!("{token} "), at(1)).is_err());
-    }
-
-    #[test]
-    fn rotation_promotes_the_published_key_and_keeps_the_old_one_verifying() {
-        let before = rows(Algorithm::EdDSA);
-        let old = token(&ring(&before), &claims());
-        let after = rotate(&before, Algorithm::EdDSA, false, at(300)).unwrap();
-        assert_eq!(states(&after), ["retired", "active", "next"]);
-        assert_eq!(after[1].kid, before[1].kid);
-        assert!(ring(&after).verify(&old, at(301)).is_ok());
-    }
-
-    #[test]
-    fn a_key_is_published_for_a_cache_period_before_it_signs() {
-        let before = rows(Algorithm::EdDSA);
-        let refusal = rotate(&before, Algorithm::EdDSA, false, at(299)).unwrap_err();
-        assert!(matches!(refusal, RotationError::TooSoon { published: 299, wait: 1 }), "{refusal}");
-        assert!(rotate(&before, Algorithm::EdDSA, true, at(0)).is_ok());
-    }
-
-    #[test]
-    fn a_change_of_algorithm_signs_at_once_and_keeps_old_tokens() {
-        let before = rows(Algorithm::EdDSA);
-        let old = token(&ring(&before), &claims());
-        let after = rotate(&before, Algorithm::ES256, false, at(1)).unwrap();
-        assert_eq!(states(&after), ["retired", "active", "next"]);
-        assert!(after[1..].iter().all(|row| row.algorithm == "ES256"));
-        assert!(ring(&after).verify(&old, at(2)).is_ok());
-    }
-
-    #[test]
-    fn a_retired_key_verifies_until_its_last_token_is_over_and_is_then_destroyed() {
-        let rows = rotate(&rows(Algorithm::EdDSA), Algorithm::EdDSA, true, at(0)).unwrap();
-        let ends = rows[0].ends_at.unwrap();
-        assert_eq!(ends, at(86_400 + 5 + 60));
-        let ring = ring(&rows);
-        assert!(ring.key(&rows[0].kid, at(86_464)).is_some());
-        assert!(ring.key(&rows[0].kid, ends).is_none());
-        assert!(KeyRing::without_ended(&rows, at(86_464)).is_none());
-        assert_eq!(states(&KeyRing::without_ended(&rows, ends).unwrap()), ["active", "next"]);
     }
 
     #[test]
