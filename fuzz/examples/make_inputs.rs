@@ -13,10 +13,11 @@ fn main() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let master = MasterKey::parse(MASTER_KEY).expect("32 bytes in base64");
     let now = Timestamp::from_millis(NOW);
-    let day = Duration::from_secs(86_400);
+    let last_expiry = now.after(Duration::from_secs(86_400));
     let mut rows = KeyRing::first(Algorithm::EdDSA, &master, now).expect("keys can be made");
     for algorithm in [Algorithm::ES256, Algorithm::RS256] {
-        rows = KeyRing::rotate(&rows, algorithm, day, true, &master, now).expect("a forced rotation is done");
+        rows = KeyRing::rotate(&rows, algorithm, last_expiry, true, &master, now)
+            .expect("a forced rotation is done");
     }
     let lines: Vec<_> = rows.iter().map(write_row).collect();
     fs::write(here.join("inputs/ring.txt"), lines.join("\n") + "\n").expect("the folder is there");
