@@ -31,10 +31,9 @@ impl<'a> Target<'a> {
         let Some(after_slash) = raw.strip_prefix('/') else {
             return bad(format!("the target must begin with `/`, got {}", quote(raw)));
         };
-        // Servers differ in what these mean: a fragment, a slash, a parameter of a segment, a `&`.
-        if !all(raw, |byte| byte.is_ascii_graphic() & (byte != b'#') & (byte != b'\\') & (byte != b';')) {
-            let odd = raw.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '#' | '\\' | ';'));
-            let odd = odd.unwrap_or_default();
+        if !all(raw, may_stand) {
+            let is_odd = |c: &char| !u8::try_from(*c).is_ok_and(may_stand);
+            let odd = raw.chars().find(is_odd).unwrap_or_default();
             return bad(format!(
                 "the target must consist of visible ASCII characters without `#`, `\\` and `;`, got {odd:?}; in a \
                  query they are percent-encoded"
@@ -171,6 +170,11 @@ fn hex_digit(byte: u8) -> Option<u8> {
         b'A'..=b'F' => Some(byte - b'A' + 10),
         _ => None,
     }
+}
+
+/// Visible ASCII, but for what servers differ in: a fragment, a slash, a parameter of a segment or a `&`.
+fn may_stand(byte: u8) -> bool {
+    byte.is_ascii_graphic() & (byte != b'#') & (byte != b'\\') & (byte != b';')
 }
 
 /// The unreserved characters (RFC 3986, section 2.3), which mean themselves everywhere.

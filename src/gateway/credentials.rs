@@ -13,6 +13,9 @@ use crate::keys::Verified;
 use crate::token::unverified_id;
 use crate::web::{Kind, Problem};
 
+/// What stands before a credential (RFC 6750, section 2.1), in whatever case.
+const SCHEME: &[u8] = b"bearer ";
+
 impl Gateway {
     /// The holder of what `Authorization` carries (RFC 6750, section 2.1).
     pub(super) async fn holder(&self, headers: &HeaderMap, trace: &mut Trace<'_>) -> Result<Holder, Problem> {
@@ -62,8 +65,9 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         let detail = "there are several `Authorization` headers; send one";
         return Err(refusal::because(Kind::InvalidRequest, detail, "header_repeated"));
     }
-    let (scheme, credential) = value.as_bytes().split_at_checked(7).ok_or_else(refusal::invalid)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+    let parts = value.as_bytes().split_at_checked(SCHEME.len());
+    let (scheme, credential) = parts.ok_or_else(refusal::invalid)?;
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
         return Err(refusal::invalid());
     }
     str::from_utf8(credential.trim_ascii()).map_err(|_| refusal::invalid())

@@ -210,4 +210,14 @@ mod tests {
         assert_eq!(names(&to_key(given.clone())), ["content-type", "set-cookie"]);
         assert_eq!(names(&to_client(given)), ["content-type", "x-content-type-options"]);
     }
+
+    #[test]
+    fn of_a_header_that_an_answer_has_twice_the_first_counts() {
+        let mut given = map(&[("content-type", "text/plain"), ("set-cookie", "a")]);
+        given.append(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        given.append("set-cookie", HeaderValue::from_static("b"));
+        let headers = to_client(given);
+        assert_eq!(headers.get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["text/plain"]);
+        assert_eq!(names(&headers), ["content-type", "x-content-type-options"]);
+    }
 }
