@@ -25,6 +25,7 @@ WORK = ROOT / "target" / "bench"
 TOKENS_PATH = "/v1/client-side-access-tokens"
 ADDRESS = re.compile(rb'"address"\s*:\s*"(127\.0\.0\.1:\d+)"')
 START_DEADLINE = 30
+REST_LOOK, REST_SHARE = 0.2, 0.03  # At rest: less than this share of a core, for so many seconds.
 STOP_DEADLINE = 60
 
 
@@ -169,6 +170,17 @@ def steady_memory_mb(server, seconds):
         most = max(most, server.memory_mb("VmRSS"))
         time.sleep(0.05)
     return most
+
+
+def await_rest(server):
+    """Comes back once a server does nothing any more: wrk leaves without waiting for what it asked last."""
+    deadline = time.perf_counter() + START_DEADLINE
+    while time.perf_counter() < deadline:
+        before = server.cpu_seconds()
+        time.sleep(REST_LOOK)
+        if server.cpu_seconds() - before < REST_SHARE * REST_LOOK:
+            return
+    raise BenchError(f"{server.name} did not come to rest within {START_DEADLINE} s")
 
 
 @contextlib.contextmanager

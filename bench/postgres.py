@@ -102,7 +102,11 @@ class Cluster:
 
 
 def server(options, cluster, database, folder, key, core=None):
-    env = {"HALLPASS_DATABASE__URL": cluster.url(database), "HALLPASS_MASTER_KEY": MASTER_KEY}
+    env = {
+        "HALLPASS_DATABASE__URL": cluster.url(database),
+        "HALLPASS_MASTER_KEY": MASTER_KEY,
+        **growth.UNLIMITED,
+    }
     core = options.cores.server if core is None else core
     return issuing.start_hallpass(options.binary, folder, core, key, env)
 
