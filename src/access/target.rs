@@ -99,29 +99,40 @@ fn read_segments(path: &str) -> Result<Vec<Cow<'_, str>>, BadTarget> {
     let mut rest = Some(path.strip_suffix('/').unwrap_or(path));
     let mut segments = Vec::with_capacity(8);
     while let Some(path) = rest {
-        // Segments are short: `split` takes longer to begin its search than to look.
-        let end = path.bytes().position(|byte| byte == b'/');
-        let raw = &path[..end.unwrap_or(path.len())];
-        rest = end.map(|end| &path[end + 1..]);
         if segments.len() == MOST_SEGMENTS {
             return bad(format!("the path must have at most {MOST_SEGMENTS} segments, got more"));
         }
-        let Some(segment) = decode(raw, false) else {
-            return bad(format!(
-                "the path must not hold a `%` that begins no escape, or bytes that are no UTF-8, got {}",
-                quote(raw)
-            ));
+        // One look at each byte tells that a segment is plain and where it ends, and most are.
+        let plain = path.bytes().position(|byte| !PLAIN[usize::from(byte)]).unwrap_or(path.len());
+        let end = if path[plain..].is_empty() || path[plain..].starts_with('/') {
+            plain
+        } else {
+            path.find('/').unwrap_or(path.len())
         };
-        if let Some(broken) = broken_segment_rule(&segment) {
-            return bad(format!("the path must not hold {broken}, got {}", quote(raw)));
-        }
-        // A dot has no reason to be encoded but to look like something else to somebody.
-        if matches!(segment, Cow::Owned(_)) && raw.matches('.').count() != segment.matches('.').count() {
-            return bad(format!("the path must not hold an encoded `.`, got {}", quote(raw)));
-        }
-        segments.push(segment);
+        segments.push(read_segment(&path[..end], end == plain)?);
+        rest = path.get(end + 1..);
     }
     Ok(segments)
+}
+
+fn read_segment(raw: &str, is_plain: bool) -> Result<Cow<'_, str>, BadTarget> {
+    if is_plain && !matches!(raw, "" | "." | "..") {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let Some(segment) = decode(raw, false) else {
+        return bad(format!(
+            "the path must not hold a `%` that begins no escape, or bytes that are no UTF-8, got {}",
+            quote(raw)
+        ));
+    };
+    if let Some(broken) = broken_segment_rule(&segment) {
+        return bad(format!("the path must not hold {broken}, got {}", quote(raw)));
+    }
+    // A dot has no reason to be encoded but to look like something else to somebody.
+    if matches!(segment, Cow::Owned(_)) && raw.matches('.').count() != segment.matches('.').count() {
+        return bad(format!("the path must not hold an encoded `.`, got {}", quote(raw)));
+    }
+    Ok(segment)
 }
 
 /// The pairs of a query, as forms write them (WHATWG URL, section 5.1), but refused where that
@@ -178,9 +189,20 @@ fn may_stand(byte: u8) -> bool {
 }
 
 /// The unreserved characters (RFC 3986, section 2.3), which mean themselves everywhere.
-fn is_plain(byte: u8) -> bool {
+const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() | (byte == b'.') | (byte == b'_') | (byte == b'~') | (byte == b'-')
 }
+
+/// The same by a table: quicker where one byte is looked at after the other.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = is_plain(byte);
+        byte += 1;
+    }
+    table
+};
 
 /// Whether all bytes fit. All are looked at, whatever the first ones are, and so many at a time.
 fn all(text: &str, fits: impl Fn(u8) -> bool) -> bool {

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quick_cache::sync::Cache;
+use foldhash::fast::RandomState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
 use super::revoked::Memory;
@@ -39,7 +40,7 @@ pub enum TokenError {
 }
 
 /// Tokens whose signature was checked, by the whole token.
-pub(super) type Remembered = Cache<WholeToken, Arc<Verified>, TokenWeight>;
+pub(super) type Remembered = Cache<WholeToken, Arc<Verified>, TokenWeight, RandomState>;
 
 /// A whole token as a key. It is compared whole; its hash is taken from its end, which is as random as a
 /// signature is, since hashing all of it would cost more than everything else that a hit does. Only genuine
@@ -83,7 +84,8 @@ impl Weighter<WholeToken, Arc<Verified>> for TokenWeight {
 }
 
 pub(super) fn remembered() -> Remembered {
-    Cache::with_weighter(USUALLY_REMEMBERED, MOST_REMEMBERED, TokenWeight)
+    let hasher = RandomState::default();
+    Cache::with(USUALLY_REMEMBERED, MOST_REMEMBERED, TokenWeight, hasher, DefaultLifecycle::default())
 }
 
 impl App {

@@ -1,9 +1,9 @@
 //! Revoked tokens in memory, so that asking whether one is revoked costs no read.
 
-use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
@@ -56,7 +56,7 @@ impl Revoked {
     /// From a first look that began at `looked_at`.
     pub(super) fn new(looked_at: Instant, now: Timestamp, first: Revocations) -> Self {
         let state = State {
-            tokens: HashMap::new(),
+            tokens: HashMap::default(),
             overflows: false,
             next: None,
             looked_at,

@@ -50,34 +50,24 @@ pub(super) enum Sends {
     AsSent,
 }
 
-/// The request headers that pass with a client token. Encodings are asked for only where the answer
-/// passes as it is.
+/// The request headers that pass with a client token; of those that are there twice, the last counts. Encodings
+/// are asked for only where the answer passes as it is.
 pub(super) fn from_client(given: &HeaderMap, sends: Sends, reads_answer: bool) -> HeaderMap {
+    let passes = |name: &HeaderName| {
+        FROM_CLIENTS.contains(name)
+            || (name == ACCEPT_ENCODING && !reads_answer)
+            || (name == CONTENT_TYPE && sends == Sends::AsSent)
+            || name.as_str().starts_with(SDK_PREFIX)
+    };
     let mut headers = HeaderMap::with_capacity(given.len() + 3);
-    for name in &FROM_CLIENTS {
-        if let Some(value) = given.get(name) {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-    for (name, value) in given {
-        if name.as_str().starts_with(SDK_PREFIX) {
-            headers.insert(name.clone(), value.clone());
-        }
+    for (name, value) in given.iter().filter(|(name, _)| passes(name)) {
+        headers.insert(name.clone(), value.clone());
     }
     if !headers.get(SDK_VERSION).is_some_and(is_version) {
         headers.insert(SDK_VERSION, SOME_VERSION);
     }
-    if !reads_answer && let Some(encodings) = given.get(ACCEPT_ENCODING) {
-        headers.insert(ACCEPT_ENCODING, encodings.clone());
-    }
-    match sends {
-        Sends::Nothing => {}
-        Sends::Json => drop(headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"))),
-        Sends::AsSent => {
-            if let Some(kind) = given.get(CONTENT_TYPE) {
-                headers.insert(CONTENT_TYPE, kind.clone());
-            }
-        }
+    if sends == Sends::Json {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     headers
 }

@@ -1,6 +1,6 @@
 //! Open answers by who opened them, so that each ends when its token does.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
+use foldhash::HashMap;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame};
 
@@ -149,12 +150,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut open = self.streams.lock();
-        let id = self.open.holder.id();
-        if let Some(of_holder) = open.get_mut(&id) {
-            of_holder.retain(|open| !Arc::ptr_eq(open, &self.open));
-            if of_holder.is_empty() {
-                open.remove(&id);
+        if let Entry::Occupied(mut of_holder) = self.streams.lock().entry(self.open.holder.id()) {
+            of_holder.get_mut().retain(|open| !Arc::ptr_eq(open, &self.open));
+            if of_holder.get().is_empty() {
+                of_holder.remove();
             }
         }
     }

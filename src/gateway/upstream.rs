@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -26,7 +26,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 pub(super) use self::links::Answer;
-use self::links::{Kept, Link};
+use self::links::{Kept, Link, NoAnswer};
 use crate::web::{Kind, Problem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -128,13 +128,7 @@ impl Upstream {
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         *request.uri_mut() = target.into();
-        match tokio::time::timeout(self.answer_timeout, self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Problem::new(
-                Kind::UpstreamTimeout,
-                format!("the agent server did not answer within {} s", self.answer_timeout.as_secs()),
-            )),
-        }
+        self.exchange(request, Instant::now() + self.answer_timeout).await
     }
 
     /// Closes connections that nobody has used for a while.
@@ -142,22 +136,34 @@ impl Upstream {
         self.kept.tidy();
     }
 
-    async fn exchange(&self, mut request: Request<Body>) -> Result<Response<Answer>, Problem> {
+    async fn exchange(
+        &self,
+        mut request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<Response<Answer>, Problem> {
         while let Some(mut link) = self.kept.take() {
-            match link.exchange(request).await {
+            match link.exchange(request, deadline).await {
                 Ok(response) => return Ok(self.answer(response, link)),
-                Err(mut error) => match error.take_message() {
+                Err(NoAnswer::TooLate) => return Err(self.too_late()),
+                Err(NoAnswer::Failed(mut error)) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(broke_off(error.error())),
                 },
             }
         }
-        let mut link = Box::pin(self.connect()).await?;
-        match link.exchange(request).await {
+        let connecting = Box::pin(tokio::time::timeout_at(deadline.into(), self.connect()));
+        let mut link = connecting.await.map_err(|_| self.too_late())??;
+        match link.exchange(request, deadline).await {
             Ok(response) => Ok(self.answer(response, link)),
-            Err(error) if error.message().is_some() => Err(unreachable(error.error())),
-            Err(error) => Err(broke_off(error.error())),
+            Err(NoAnswer::TooLate) => Err(self.too_late()),
+            Err(NoAnswer::Failed(error)) if error.message().is_some() => Err(unreachable(error.error())),
+            Err(NoAnswer::Failed(error)) => Err(broke_off(error.error())),
         }
+    }
+
+    fn too_late(&self) -> Problem {
+        let text = format!("the agent server did not answer within {} s", self.answer_timeout.as_secs());
+        Problem::new(Kind::UpstreamTimeout, text)
     }
 
     fn answer(&self, response: Response<Incoming>, link: Box<Link>) -> Response<Answer> {

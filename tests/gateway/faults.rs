@@ -96,6 +96,34 @@ fn an_answer_that_has_begun_may_take_its_time() {
     assert_eq!(answer.piece().unwrap(), None);
 }
 
+/// The connection is the same, and the time of the request before is long over.
+#[test]
+fn each_request_on_a_kept_connection_has_its_own_time() {
+    let stage = Stage::with(&[("GATEWAY__ANSWER_TIMEOUT", "1s")]);
+    let ask = Ask::get(&plain()).by(&stage.token());
+    let mut wire = stage.connect();
+    wire.write(&ask.bytes());
+    let mut exchange = stage.upstream.next();
+    exchange.begin("application/json");
+    let mut slow = wire.begin("GET");
+
+    // A second connection, which then waits while the first is busy.
+    stage.upstream.answer_json(&json!({"blocks": []}));
+    assert_eq!(stage.ask(&ask).status, 200);
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1500) {
+        exchange.chunk(" ");
+        assert_eq!(slow.piece().unwrap().unwrap(), b" ");
+    }
+    assert_eq!(stage.ask(&ask).status, 200);
+    stage.upstream.answer_by(|_| None);
+    let began = Instant::now();
+    stage.ask(&ask).upstream_fault(504, "upstream-timeout");
+    let took = began.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    assert_eq!((stage.upstream.requests().len(), stage.upstream.connections()), (4, 2));
+}
+
 #[test]
 fn nothing_is_sent_twice() {
     let stage = Stage::new();

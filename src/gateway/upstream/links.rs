@@ -18,6 +18,7 @@ use hyper::client::conn::http1::{Connection, SendRequest, handshake};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// How long an unused connection is kept, and half a second more: less than the agent server keeps it
 /// (uvicorn: 5 s), so that it isn't closed under a request.
@@ -33,20 +34,32 @@ pub(super) struct Link {
     sender: SendRequest<Body>,
     /// Until it is over.
     connection: Option<Connection<Stream, Body>>,
+    /// By when an answer must have begun. It is set anew for each request, which takes no lock; making one for each
+    /// would take two.
+    deadline: Pin<Box<Sleep>>,
+}
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    /// The request comes back if the connection was closed before any of it was sent.
+    Failed(Box<TrySendError<Request<Body>>>),
+    TooLate,
 }
 
 impl Link {
     pub(super) async fn new(stream: Stream) -> hyper::Result<Box<Self>> {
         let (sender, connection) = handshake(stream).await?;
-        Ok(Box::new(Self { sender, connection: Some(connection) }))
+        let deadline = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Ok(Box::new(Self { sender, connection: Some(connection), deadline }))
     }
 
-    /// Sends a request and waits for the head of its answer. The request comes back if the connection was
-    /// closed before any of it was sent.
+    /// Sends a request and waits for the head of its answer.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        self.deadline.as_mut().reset(deadline.into());
         // Out of the runtime's budget: once that is used up, what is there would be held back, and the waker that is
         // told to ask again is nobody's.
         let answer = tokio::task::unconstrained(self.sender.try_send_request(request));
@@ -55,10 +68,10 @@ impl Link {
             for waker in [Waker::noop(), context.waker()] {
                 self.drive(waker);
                 if let Poll::Ready(answer) = answer.as_mut().poll(&mut nobody()) {
-                    return Poll::Ready(answer);
+                    return Poll::Ready(answer.map_err(|error| NoAnswer::Failed(Box::new(error))));
                 }
             }
-            Poll::Pending
+            self.deadline.as_mut().poll(context).map(|()| Err(NoAnswer::TooLate))
         })
         .await
     }
