@@ -14,6 +14,7 @@ RUN { command -v make > /dev/null && test -s /etc/ssl/certs/ca-certificates.crt;
  || (apt-get update && apt-get install -y --no-install-recommends ca-certificates make && rm -rf /var/lib/apt/lists/*)
 
 # The dependencies first, against an empty program: this layer is rebuilt only when the lock file changes.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \
  && echo 'fn main() {}' > src/main.rs \
