@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import time
 
+import growth
 import harness
 import issuing
 import load
@@ -307,8 +308,6 @@ def fill_tokens(cluster, database, size):
 
 def list_pages(options, cluster, folder, key):
     """One agent's page of ten, on a small table and on a large one."""
-    import growth
-
     folder.mkdir()
     samples = {}
     requests = issuing.write_lines(folder / "list.txt", [f"GET {growth.list_path(seed.HEAVY_AGENT)}"])

@@ -34,8 +34,8 @@ pub(super) struct Link {
     sender: SendRequest<Body>,
     /// Until it is over.
     connection: Option<Connection<Stream, Body>>,
-    /// By when an answer must have begun. It is set anew for each request, which takes no lock; making one for each
-    /// would take two.
+    /// By when an answer must have begun. It is set anew for each request, which mostly takes no lock; making one for
+    /// each would take two.
     deadline: Pin<Box<Sleep>>,
 }
 
