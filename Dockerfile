@@ -13,7 +13,8 @@ ENV RUSTFLAGS="-C target-feature=+crt-static"
 RUN { command -v make > /dev/null && test -s /etc/ssl/certs/ca-certificates.crt; } \
  || (apt-get update && apt-get install -y --no-install-recommends ca-certificates make && rm -rf /var/lib/apt/lists/*)
 
-# The dependencies first, against an empty program: this layer is rebuilt only when the lock file changes.
+# The dependencies first, against an empty program: this layer is rebuilt only when they or how they are built
+# changes.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src \

@@ -104,19 +104,17 @@ fn read_segments(path: &str) -> Result<Vec<Cow<'_, str>>, BadTarget> {
         }
         // One look at each byte tells that a segment is plain and where it ends, and most are.
         let plain = path.bytes().position(|byte| !PLAIN[usize::from(byte)]).unwrap_or(path.len());
-        let end = if path[plain..].is_empty() || path[plain..].starts_with('/') {
-            plain
-        } else {
-            path.find('/').unwrap_or(path.len())
-        };
-        segments.push(read_segment(&path[..end], end == plain)?);
+        let end =
+            path[plain..].bytes().position(|byte| byte == b'/').map_or(path.len(), |after| plain + after);
+        segments.push(read_segment(&path[..end], plain == end)?);
         rest = path.get(end + 1..);
     }
     Ok(segments)
 }
 
-fn read_segment(raw: &str, is_plain: bool) -> Result<Cow<'_, str>, BadTarget> {
-    if is_plain && !matches!(raw, "" | "." | "..") {
+/// A segment, decoded; `all_plain` if it is known to be of plain characters alone.
+fn read_segment(raw: &str, all_plain: bool) -> Result<Cow<'_, str>, BadTarget> {
+    if all_plain && !matches!(raw, "" | "." | "..") {
         return Ok(Cow::Borrowed(raw));
     }
     let Some(segment) = decode(raw, false) else {

@@ -50,7 +50,7 @@ pub(super) enum Sends {
     AsSent,
 }
 
-/// The request headers that pass with a client token; of those that are there twice, the last counts. Encodings
+/// The request headers that pass with a client token; of those that are there twice, the first counts. Encodings
 /// are asked for only where the answer passes as it is.
 pub(super) fn from_client(given: &HeaderMap, sends: Sends, reads_answer: bool) -> HeaderMap {
     let passes = |name: &HeaderName| {
@@ -61,7 +61,7 @@ pub(super) fn from_client(given: &HeaderMap, sends: Sends, reads_answer: bool) -
     };
     let mut headers = HeaderMap::with_capacity(given.len() + 3);
     for (name, value) in given.iter().filter(|(name, _)| passes(name)) {
-        headers.insert(name.clone(), value.clone());
+        headers.entry(name).or_insert_with(|| value.clone());
     }
     if !headers.get(SDK_VERSION).is_some_and(is_version) {
         headers.insert(SDK_VERSION, SOME_VERSION);
@@ -180,9 +180,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_header_that_a_client_sends_twice_the_first_counts() {
+        let mut given = map(&[("accept", "application/json"), ("x-stainless-package-version", "1.12.1")]);
+        given.append(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        given.append(SDK_VERSION, HeaderValue::from_static(""));
+        let headers = from_client(&given, Sends::Nothing, true);
+        assert_eq!(headers.get_all(ACCEPT).iter().collect::<Vec<_>>(), ["application/json"]);
+        assert_eq!(headers.get_all(SDK_VERSION).iter().collect::<Vec<_>>(), ["1.12.1"]);
+    }
+
+    #[test]
     fn an_sdk_version_that_is_there_twice_is_no_way_round() {
-        let mut headers = map(&[("x-stainless-package-version", "1.12.1")]);
-        headers.append(SDK_VERSION, HeaderValue::from_static(""));
+        let mut headers = map(&[("x-stainless-package-version", "")]);
+        headers.append(SDK_VERSION, HeaderValue::from_static("1.12.1"));
         assert_eq!(from_client(&headers, Sends::Nothing, true)[SDK_VERSION], "1.0.0");
     }
 
