@@ -105,3 +105,31 @@ fn is_uuid_4(text: &str) -> bool {
         && bytes[14] == b'4'
         && matches!(bytes[19], b'8' | b'9' | b'a' | b'b')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb";
+
+    #[test]
+    fn every_place_of_a_uuid_is_looked_at() {
+        assert!(is_uuid_4(GOOD));
+        for place in 0..GOOD.len() {
+            for odd in ["g", "F", "/", ":", "`", "-", "a", "4", "é"] {
+                let text = format!("{}{odd}{}", &GOOD[..place], &GOOD[place + 1..]);
+                let fits = match place {
+                    8 | 13 | 18 | 23 => odd == "-",
+                    14 => odd == "4",
+                    19 => odd == "a",
+                    _ => matches!(odd, "a" | "4"),
+                };
+                assert_eq!(is_uuid_4(&text), fits, "{text}");
+            }
+        }
+        let moved = "1b4e28ba2-fa1-4d2b-883f-b9a761bde3fb";
+        for text in ["", &GOOD[1..], &format!("{GOOD}0"), moved, &GOOD.replace('-', "")] {
+            assert!(!is_uuid_4(text), "{text}");
+        }
+    }
+}
