@@ -127,7 +127,7 @@ mod tests {
                 assert_eq!(is_uuid_4(&text), fits, "{text}");
             }
         }
-        let moved = "1b4e28ba-2fa14-d2b-883f-b9a761bde3fb";
+        let moved = &GOOD.replace("-4d", "4-d");
         for text in ["", &GOOD[1..], &format!("{GOOD}0"), moved, &GOOD.replace('-', "")] {
             assert!(!is_uuid_4(text), "{text}");
         }
