@@ -16,7 +16,7 @@ dev: ## start the server for frontend work on 127.0.0.1:8284, all in memory
 	cargo run --locked --release -- dev
 
 test: ## everything that must pass, the cheapest first
-	@tests/run tools $(lint_steps) build rust doctest e2e samples browser proxies letta fuzz container
+	@tests/run tools $(lint_steps) build rust doctest e2e samples bench fuzz browser proxies letta container
 
 test-rust: ## unit, property and HTTP tests
 	@tests/run tools build rust doctest
@@ -46,7 +46,7 @@ fmt: ## format the code
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
 
-bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth, postgres or dev measures those
+bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth, postgres, slow-sync or dev measures those
 	cargo build --locked --release --bin hallpass --example bench-server
 	tests/packages wrk nginx-light haproxy
 	python3 bench/run.py $(ARGS)

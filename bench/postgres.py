@@ -29,8 +29,8 @@ from report import Goal, progress
 
 MASTER_KEY = base64.b64encode(bytes(32)).decode()
 LAG_REVOCATIONS = 1_000
-REVOKED_COUNTS = [0, 10_000, 1_000_000]
-LIST_SIZES = [3_000, 3_000_000]
+REVOKED = [0, 10_000, 1_000_000]
+SIZES = [3_000, 3_000_000]
 LISTS, LISTS_BEFORE, LIST_CONNECTIONS = 2_000, 500, 16
 INTROSPECTIONS, INTROSPECTIONS_BEFORE, INTROSPECT_CONNECTIONS = 20_000, 2_000, 16
 
@@ -240,13 +240,13 @@ def verify(options, cluster, folder, key):
     """Introspection, which is a verification and a look into memory, with more and more revoked tokens."""
     folder.mkdir()
     samples, ready = {}, {}
-    for count in REVOKED_COUNTS:
+    for count in options.revoked:
         database = cluster.create(f"verify_{count}")
         server(options, cluster, database, folder / f"made-{count}", key).stop()
         fill_revocations(cluster, database, count)
     with contextlib.ExitStack() as stack:
         servers, requests = {}, {}
-        for count in REVOKED_COUNTS:
+        for count in options.revoked:
             each = server(options, cluster, f"verify_{count}", folder / str(count), key)
             servers[count] = stack.enter_context(each)
             ready[count] = each.ready_after
@@ -265,10 +265,10 @@ def verify(options, cluster, folder, key):
     medians = {at: load.median(of) for at, of in samples.items()}
     rows = [
         [f"{count:,}", *report.figures(medians["verify", count]), f"{ready[count] * 1000:.0f}", f"{memory[count]:.0f}"]
-        for count in REVOKED_COUNTS
+        for count in options.revoked
     ]
     report.print_table(["revoked", *report.FIGURES, "ready ms", "memory MB"], rows)
-    none, most = REVOKED_COUNTS[0], REVOKED_COUNTS[-1]
+    none, most = options.revoked[0], options.revoked[-1]
     ratio = medians["verify", most].cpu_us / medians["verify", none].cpu_us
     return [
         Goal(f"verifying beside {most:,} revoked tokens / none", ratio, "≤", 1.1, 1.02, ""),
@@ -311,7 +311,7 @@ def list_pages(options, cluster, folder, key):
     folder.mkdir()
     samples = {}
     requests = issuing.write_lines(folder / "list.txt", [f"GET {growth.list_path(seed.HEAVY_AGENT)}"])
-    for size in LIST_SIZES:
+    for size in options.sizes:
         database = cluster.create(f"list_{size}")
         server(options, cluster, database, folder / f"made-{size}", key).stop()
         progress(f"filling {size:,} records")
@@ -319,7 +319,7 @@ def list_pages(options, cluster, folder, key):
     cluster.sql("postgres", "CHECKPOINT")
     with contextlib.ExitStack() as stack:
         servers = {}
-        for size in LIST_SIZES:
+        for size in options.sizes:
             servers[size] = stack.enter_context(server(options, cluster, f"list_{size}", folder / str(size), key))
             growth.check_page(servers[size], key, seed.HEAVY_AGENT)
         for round_ in range(options.rounds):
@@ -330,8 +330,8 @@ def list_pages(options, cluster, folder, key):
                 samples.setdefault(("list", size), []).append(send(LISTS))
     progress("")
     medians = {at: load.median(of) for at, of in samples.items()}
-    rows = [[f"{size:,}", *report.figures(medians["list", size])] for size in LIST_SIZES]
+    rows = [[f"{size:,}", *report.figures(medians["list", size])] for size in options.sizes]
     report.print_table(["records", *report.FIGURES], rows)
-    small, large = LIST_SIZES
+    small, large = options.sizes[0], options.sizes[-1]
     ratio = medians["list", small].rate / medians["list", large].rate
     return [Goal(f"a page of one agent among {large:,} records / {small:,}", ratio, "≤", 1.5, 1.1, "")], samples

@@ -42,6 +42,13 @@ COMMANDS = {
 }
 
 
+# With little to do, the same way is gone to its end.
+SMALL = {
+    "rounds": 1, "seconds": 1, "warmup": 1, "connections": [2, 4], "tokens": 200, "streams": 10,
+    "sizes": [1_000, 2_000], "revoked": [0, 1_000],
+}  # fmt: skip
+
+
 def listed(targets):
     return ", ".join(f"{letter} {name}" for letter, name in targets.items())
 
@@ -55,24 +62,29 @@ def arguments():
     add("--seconds", type=int, default=5, help="length of one run of wrk (%(default)s)")
     add("--warmup", type=int, default=3, help="seconds for each target before the first round (%(default)s)")
     add("--connections", type=numbers, help="of `issue` and `gateway`, as in 1,16,64,256")
-    targets = f"of `issue`: {listed(issuing.TARGETS)}; of `gateway`: {listed(gateway.TARGETS)}"
-    add("--targets", help=f"{targets}; all of them, if not given")
+    targets = f"of `issue` and `slow-sync`: {listed(issuing.TARGETS)}; of `gateway`: {listed(gateway.TARGETS)}"
+    add("--targets", help=f"{targets}; if not given, all of them, and a and d of `slow-sync`")
     add("--tokens", type=int, default=gateway.TOKENS, help="of `gateway`: new tokens in one run (%(default)s)")
     add("--streams", type=int, default=streams.STREAMS, help="of `streams`: how many are open at once (%(default)s)")
     add("--event-ms", type=int, default=streams.EVENT_MS, help="of `streams`: from an event to the next (%(default)s)")
     add("--agents", type=int, default=issuing.AGENTS, help="agents that tokens are issued for (%(default)s)")
-    add("--sizes", type=numbers, default=growth.SIZES, help="of `growth`, as in 1_000,100_000,3_000_000")
+    add("--sizes", type=numbers, help="records, of `growth` and `postgres`, as in 1_000,100_000,3_000_000")
+    add("--revoked", type=numbers, default=postgres.REVOKED, help="revoked tokens, of `postgres`, as in 0,1_000_000")
     add("--sync-delay-us", type=int, default=1000, help="of `slow-sync`, added to each sync (%(default)s)")
     add("--server-core", type=int, default=0, help="the core of the servers (%(default)s)")
     add("--load-core", type=int, default=1, help="the core of wrk (%(default)s)")
     add("--binary", type=pathlib.Path, default=release / "hallpass")
     add("--bench-server", type=pathlib.Path, default=release / "examples" / "bench-server")
+    add("--small", action="store_true", help="a trial that shows whether all of it works; its figures mean nothing")
     add("--keep", action="store_true", help="keep the databases and logs")
 
+    if parser.parse_args().small:
+        parser.set_defaults(**SMALL)
     options = parser.parse_args()
     of = gateway if options.command == "gateway" else issuing
     options.connections = options.connections or of.CONNECTIONS
-    options.targets = options.targets or ",".join(of.TARGETS)
+    options.targets = options.targets or ("a,d" if options.command == "slow-sync" else ",".join(of.TARGETS))
+    options.sizes = options.sizes or (postgres if options.command == "postgres" else growth).SIZES
     options.binary, options.bench_server = options.binary.resolve(), options.bench_server.resolve()
     options.cores = harness.Cores(options.server_core, options.load_core)
     return options
@@ -85,6 +97,8 @@ def main():
         raise harness.BenchError(f"two different cores are needed; there are {sorted(available)}")
     os.sched_setaffinity(0, {options.load_core})  # This script must not take from the server's core either.
     COMMANDS[options.command](options)
+    if options.small:
+        print("This was a trial: all of it works, and no figure above means anything.")
 
 
 if __name__ == "__main__":
