@@ -5,6 +5,8 @@ import { createServer } from "node:http";
 
 const { HALLPASS_URL = "http://localhost:8284", HALLPASS_KEY = "sk-hallpass-dev-not-a-secret", PORT = "5173" } = process.env;
 const { AGENT_ID = "agent-11111111-1111-4111-8111-111111111111" } = process.env;
+// The page holds a token: no script runs in it but its own, and it talks to nobody else.
+const POLICY = `default-src 'self'; img-src data:; connect-src 'self' ${HALLPASS_URL}; base-uri 'none'; frame-ancestors 'none'`;
 const TYPES = { html: "text/html", js: "text/javascript", css: "text/css" };
 
 async function makeToken({ headers }) {
@@ -32,6 +34,7 @@ const server = createServer(async (request, response) => {
   // Names of files in this folder, without a way out of it.
   const [, name, kind] = (request.url === "/" ? "/index.html" : request.url).match(/^\/([a-z-]+)\.(html|js|css)$/) ?? [];
   const file = name && (await readFile(new URL(`${name}.${kind}`, import.meta.url)).catch(() => undefined));
+  if (kind === "html") response.setHeader("Content-Security-Policy", POLICY);
   return file ? answer(200, `${TYPES[kind]}; charset=utf-8`, file) : answer(404, "text/plain", "not found\n");
 });
 

@@ -11,6 +11,8 @@ from urllib.request import Request, urlopen
 HALLPASS_URL = os.environ.get("HALLPASS_URL", "http://localhost:8284")
 HALLPASS_KEY = os.environ.get("HALLPASS_KEY", "sk-hallpass-dev-not-a-secret")
 AGENT_ID = os.environ.get("AGENT_ID", "agent-11111111-1111-4111-8111-111111111111")
+# The page holds a token: no script runs in it but its own, and it talks to nobody else.
+POLICY = f"default-src 'self'; img-src data:; connect-src 'self' {HALLPASS_URL}; base-uri 'none'; frame-ancestors 'none'"
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 
@@ -32,8 +34,11 @@ def make_token(headers):
 class Handler(BaseHTTPRequestHandler):
     def answer(self, status, content_type, body):
         self.send_response(status)
-        for name, value in {"Content-Type": content_type, "Content-Length": len(body), "Cache-Control": "no-store"}.items():
-            self.send_header(name, str(value))
+        headers = {"Content-Type": content_type, "Content-Length": str(len(body)), "Cache-Control": "no-store"}
+        if content_type == TYPES["html"]:
+            headers["Content-Security-Policy"] = POLICY
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

@@ -23,7 +23,7 @@ let loading; // what was said before is on its way
 async function connect() {
   const first = await askBackend();
   agent = `${first.baseURL}/v1/agents/${first.agentId}`;
-  agentFetch = renewingFetch(askBackend, first);
+  agentFetch = renewingFetch(first.baseURL, askBackend, first);
 }
 
 /** A request to the agent. What isn't 2xx is thrown, with all that Hallpass says about it. */

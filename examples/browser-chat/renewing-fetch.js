@@ -1,19 +1,24 @@
 /**
  * A `fetch` that puts a client-side access token on each request and asks for another one in time: before the token
  * ends, and after a 401 that says it is over; then the request is sent once more. However many requests need a new
- * token at once, the backend is asked once. Meant for requests to Hallpass alone: any other address would get the token.
+ * token at once, the backend is asked once. A request to another address than Hallpass's fails: it would take the token there.
  *
  * @typedef {{ token: string, expiresAt: string }} Token `expiresAt` as Hallpass gives it
+ * @param {string} baseURL where Hallpass is
  * @param {() => Promise<Token>} getToken asks your backend
  * @param {Token} [held] a token that you have already
- * @returns {typeof fetch} also for `new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(getToken) })`
+ * @returns {typeof fetch} also for `new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(baseURL, getToken) })`
  */
-export function renewingFetch(getToken, held) {
+export function renewingFetch(baseURL, getToken, held) {
+  const originOf = (address) => new URL(address, globalThis.location?.href).origin;
+  const lasts = ({ expiresAt }) => Date.parse(expiresAt) - Date.now() > 30_000;
+  let clockTells = true; // not if a token is over when it comes: then a 401 has to tell
   let renewal; // the one question to the backend that every request in need waits for
 
   async function usableToken(signal) {
-    if (held && Date.parse(held.expiresAt) - Date.now() > 30_000) return held;
-    renewal ??= getToken().then((token) => (held = token)).finally(() => (renewal = undefined));
+    if (held && (lasts(held) || !clockTells)) return held;
+    const take = (token) => ((clockTells = lasts(token)), (held = token));
+    renewal ??= getToken().then(take).finally(() => (renewal = undefined));
     // A request that is given up leaves; the others still get their token.
     const givenUp = new Promise((_, fail) => signal?.addEventListener("abort", () => fail(signal.reason), { once: true }));
     return Promise.race([renewal, givenUp]);
@@ -21,6 +26,8 @@ export function renewingFetch(getToken, held) {
 
   return async (input, init) => {
     const asked = input instanceof Request ? input : undefined;
+    const [there, here] = [originOf(asked?.url ?? input), originOf(baseURL)];
+    if (there !== here) throw new TypeError(`the token is for ${here}, and the request goes to ${there}`);
     const signal = init?.signal ?? asked?.signal;
     signal?.throwIfAborted();
     const headers = new Headers(init?.headers ?? asked?.headers);

@@ -7,6 +7,8 @@ import { after, before, beforeEach, describe, test } from "node:test";
 import { AGENT, BACKENDS, EXAMPLE, noNotice, notice, openChat, reply, say, saidSoFar, seeItGrow, startBackend } from "./chat.mjs";
 import { DEV_KEY, startChromium, startHallpass, withPage } from "./stage.mjs";
 
+/** What Chromium says of a script and a request that the page's policy forbids. */
+const BLOCKED = [/inline event handler/, /^Connecting to 'http:\/\/127\.0\.0\.1/, /violates the document's Content Security Policy/];
 let hallpass, browser;
 
 before(async () => {
@@ -80,6 +82,17 @@ for (const name of Object.keys(BACKENDS)) {
         assert.equal((await get(path || "/nothing")).status, 404, path);
       }
     });
+
+    test("in the page runs no script but its own, and nothing goes to anybody else", () =>
+      withPage(browser, { complaints: BLOCKED }, async (page) => {
+        await openChat(page, backend.url);
+        const seen = await page.evaluate(async (elsewhere) => {
+          document.querySelector("#notice").innerHTML = `<img src="data:," onerror="globalThis.intruded = true">`;
+          const sent = await fetch(elsewhere).then(() => "sent", () => "kept");
+          return { intruded: "intruded" in globalThis, sent };
+        }, hallpass.url.replace("localhost", "127.0.0.1"));
+        assert.deepEqual(seen, { intruded: false, sent: "kept" });
+      }));
 
     test("a token that can't be had is told of", async () => {
       for (const [env, message] of [

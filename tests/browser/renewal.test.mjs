@@ -104,7 +104,7 @@ describe("renewingFetch, in the page", () => {
     withPage(browser, { complaints: [REFUSED] }, async (page) => {
       await page.goto(`${backend.url}/style.css`);
       const many = async ({ renewingFetch, getToken, url }) => {
-        globalThis.own ??= renewingFetch(getToken);
+        globalThis.own ??= renewingFetch(url, getToken);
         const answers = await Promise.all([1, 2, 3, 4, 5].map(() => globalThis.own(url)));
         return answers.map(({ status }) => status);
       };
@@ -121,7 +121,7 @@ describe("renewingFetch, in the page", () => {
     withPage(browser, { complaints: [REFUSED, /status of 403/] }, async (page) => {
       await page.goto(`${backend.url}/style.css`);
       const once = async ({ renewingFetch, getToken, url, held }) => {
-        const response = await renewingFetch(getToken, held)(url);
+        const response = await renewingFetch(url, getToken, held)(url);
         return response.ok ? "ok" : (await response.json()).reason;
       };
       const never = new Date(Date.now() + 3_600_000).toISOString();

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { renewingFetch } from "../../examples/browser-chat/renewing-fetch.js";
 
-const URL = "http://localhost/v1/agents/a/messages";
+const BASE = "http://localhost:8284";
+const ADDRESS = `${BASE}/v1/agents/a/messages`;
 const real = globalThis.fetch;
 let sent, answers, issued;
 
@@ -24,22 +25,45 @@ const refusal = (reason, status = 401) => new Response(JSON.stringify({ reason }
 const bearers = () => sent.map(({ headers }) => headers.get("authorization"));
 
 test("a token that is held is used, and its place taken once it has less than half a minute left", async () => {
-  const own = renewingFetch(getToken, token("held", 31_000));
-  await own(URL);
-  const late = renewingFetch(getToken, token("held", 29_000));
-  await late(URL);
-  await late(URL);
+  const own = renewingFetch(BASE, getToken, token("held", 31_000));
+  await own(ADDRESS);
+  const late = renewingFetch(BASE, getToken, token("held", 29_000));
+  await late(ADDRESS);
+  await late(ADDRESS);
   assert.deepEqual(bearers(), ["Bearer held", "Bearer token-1", "Bearer token-1"]);
 });
 
+test("where the clock is ahead of the tokens a 401 tells that one is over, and the backend isn't asked each time", async () => {
+  const aDayAhead = async () => token(`token-${++issued}`, 300_000 - 86_400_000);
+  const own = renewingFetch(BASE, aDayAhead, await aDayAhead());
+  await own(ADDRESS);
+  await own(ADDRESS);
+  answers = [refusal("token_expired")];
+  await own(ADDRESS);
+  await own(ADDRESS);
+  assert.deepEqual(bearers(), [2, 2, 2, 3, 3].map((number) => `Bearer token-${number}`));
+});
+
+test("no token goes elsewhere, and none is asked for", async () => {
+  const own = renewingFetch(BASE, getToken);
+  for (const address of ["http://localhost:3000/", "https://localhost:8284/v1", "http://localhost.evil.example:8284/"]) {
+    for (const input of [address, new URL(address), new Request(address)]) {
+      await assert.rejects(own(input), /^TypeError: the token is for http:\/\/localhost:8284, and the request goes to http/);
+    }
+  }
+  assert.deepEqual([sent.length, issued], [0, 0]);
+  await own(new URL(ADDRESS));
+  assert.deepEqual(bearers(), ["Bearer token-1"]);
+});
+
 test("the request is sent as it was given but for its authorization", async () => {
-  const own = renewingFetch(getToken);
+  const own = renewingFetch(BASE, getToken);
   const body = JSON.stringify({ a: 1 });
-  await own(URL, { method: "POST", body, headers: { Authorization: "Bearer placeholder", "X-Other": "1" } });
-  await own(new Request(URL, { method: "POST", body, headers: { "X-Other": "2" } }));
+  await own(ADDRESS, { method: "POST", body, headers: { Authorization: "Bearer placeholder", "X-Other": "1" } });
+  await own(new Request(ADDRESS, { method: "POST", body, headers: { "X-Other": "2" } }));
   assert.deepEqual(sent.map(({ url, method, body }) => ({ url, method, body })), [
-    { url: URL, method: "POST", body },
-    { url: URL, method: "POST", body },
+    { url: ADDRESS, method: "POST", body },
+    { url: ADDRESS, method: "POST", body },
   ]);
   assert.deepEqual(sent.map(({ headers }) => headers.get("x-other")), ["1", "2"]);
   assert.deepEqual(bearers(), ["Bearer token-1", "Bearer token-1"]);
@@ -47,7 +71,7 @@ test("the request is sent as it was given but for its authorization", async () =
 
 test("a request is sent once more at most", async () => {
   answers = [refusal("token_expired"), refusal("token_expired"), new Response()];
-  const response = await renewingFetch(getToken)(URL, { method: "POST", body: "{}" });
+  const response = await renewingFetch(BASE, getToken)(ADDRESS, { method: "POST", body: "{}" });
   assert.equal(response.status, 401);
   assert.deepEqual(bearers(), ["Bearer token-1", "Bearer token-2"]);
   assert.equal((await response.json()).reason, "token_expired", "the refusal can still be read");
@@ -56,7 +80,7 @@ test("a request is sent once more at most", async () => {
 test("what the agent has got is not sent again, though the token was over by the time it had answered", async () => {
   const [refused, headers] = [JSON.stringify({ reason: "token_expired" }), { "x-should-retry": "false" }];
   answers = [new Response(refused, { status: 401, headers })];
-  const response = await renewingFetch(getToken)(URL, { method: "POST", body: "{}" });
+  const response = await renewingFetch(BASE, getToken)(ADDRESS, { method: "POST", body: "{}" });
   assert.equal(response.status, 401);
   assert.deepEqual(bearers(), ["Bearer token-1"]);
 });
@@ -64,7 +88,7 @@ test("what the agent has got is not sent again, though the token was over by the
 test("what another token doesn't mend is handed on, and can be read", async () => {
   for (const refused of [refusal("token_missing"), refusal("token_expired", 403), new Response("<html>", { status: 401 })]) {
     answers = [refused];
-    const response = await renewingFetch(getToken)(URL);
+    const response = await renewingFetch(BASE, getToken)(ADDRESS);
     assert.equal(response, refused);
     assert.equal(response.bodyUsed, false);
   }
@@ -74,50 +98,50 @@ test("what another token doesn't mend is handed on, and can be read", async () =
 test("a body that was read isn't sent again", async () => {
   const stream = () => new Blob(["{}"]).stream();
   for (const [input, init] of [
-    [URL, { method: "POST", body: stream(), duplex: "half" }],
-    [new Request(URL, { method: "POST", body: "{}" }), undefined],
+    [ADDRESS, { method: "POST", body: stream(), duplex: "half" }],
+    [new Request(ADDRESS, { method: "POST", body: "{}" }), undefined],
   ]) {
     answers = [refusal("token_expired")];
-    assert.equal((await renewingFetch(getToken)(input, init)).status, 401);
+    assert.equal((await renewingFetch(BASE, getToken)(input, init)).status, 401);
   }
   answers = [refusal("token_expired")];
-  assert.equal((await renewingFetch(getToken)(new Request(URL))).status, 200, "a request without a body is");
+  assert.equal((await renewingFetch(BASE, getToken)(new Request(ADDRESS))).status, 200, "a request without a body is");
 });
 
 test("who gives up leaves at once, and the others get the token", async () => {
   let give;
-  const own = renewingFetch(() => new Promise((settle) => (give = () => settle(token("late")))));
+  const own = renewingFetch(BASE, () => new Promise((settle) => (give = () => settle(token("late")))));
   const leaving = new AbortController();
-  const left = own(URL, { signal: leaving.signal });
-  const stays = own(URL);
+  const left = own(ADDRESS, { signal: leaving.signal });
+  const stays = own(ADDRESS);
   leaving.abort(new Error("enough"));
   await assert.rejects(left, /enough/);
   give();
   assert.equal((await stays).status, 200);
   assert.deepEqual(bearers(), ["Bearer late"]);
-  await assert.rejects(own(URL, { signal: AbortSignal.abort(new Error("before")) }), /before/);
+  await assert.rejects(own(ADDRESS, { signal: AbortSignal.abort(new Error("before")) }), /before/);
   assert.equal(sent.length, 1);
 });
 
 test("a backend that fails is told of, and asked again the next time", async () => {
   let fails = true;
-  const own = renewingFetch(async () => {
+  const own = renewingFetch(BASE, async () => {
     if (fails) throw new Error("not logged in");
     return token("good");
   });
-  await assert.rejects(own(URL), /not logged in/);
+  await assert.rejects(own(ADDRESS), /not logged in/);
   fails = false;
-  assert.equal((await own(URL)).status, 200);
+  assert.equal((await own(ADDRESS)).status, 200);
 });
 
 test("a refusal that comes after a renewal uses its token, without another", async () => {
   let refuseLate;
   const late = new Promise((settle) => (refuseLate = () => settle(refusal("token_expired"))));
-  const own = renewingFetch(getToken);
-  await own(URL);
+  const own = renewingFetch(BASE, getToken);
+  await own(ADDRESS);
   answers = [late, refusal("token_expired")];
-  const slow = own(URL);
-  await own(URL);
+  const slow = own(ADDRESS);
+  await own(ADDRESS);
   assert.equal(issued, 2);
   refuseLate();
   assert.equal((await slow).status, 200);

@@ -37,7 +37,7 @@ function withSdk({ complaints = [], fails = () => false }, use) {
     await page.waitForFunction(() => "renewingFetch" in globalThis);
     await page.evaluate(({ baseURL, agent }) => {
       const { Letta, renewingFetch } = globalThis;
-      const letta = new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(() => globalThis.getToken()) });
+      const letta = new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(baseURL, () => globalThis.getToken()) });
       const said = (content) => ({ messages: [{ role: "user", content }] });
       globalThis.sdk = {
         list: async () => (await letta.agents.messages.list(agent)).items.length,

@@ -25,7 +25,7 @@ async function connected() {
   if (agent) return agent;
   const first = await askBackend();
   // The SDK insists on a key; `renewingFetch` puts the token in its place.
-  const letta = new Letta({ apiKey: "from the backend", baseURL: first.baseURL, fetch: renewingFetch(askBackend, first), maxRetries: 0 });
+  const letta = new Letta({ apiKey: "from the backend", baseURL: first.baseURL, fetch: renewingFetch(first.baseURL, askBackend, first), maxRetries: 0 });
   return (agent = { id: first.agentId, messages: letta.agents.messages });
 }
 
