@@ -19,7 +19,7 @@ mod texts;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use self::forward_auth::ForwardAuthConfig;
 pub use self::gateway::{GatewayConfig, parse_upstream};
@@ -172,9 +172,13 @@ impl TelemetryConfig {
     pub fn filter(&self) -> Result<Targets, String> {
         // Read as it is, an empty part would mean `error`, and a space belong to a name.
         let parts: Vec<_> = self.log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        match parts.iter().find(|part| part.contains(['[', '{', ' '])) {
+        // A level that is misspelled would be the name of a target, of which everything is wanted.
+        let is_odd = |part: &&&str| {
+            part.contains(['[', '{', ' ']) || !part.contains('=') && part.parse::<LevelFilter>().is_err()
+        };
+        match parts.iter().find(is_odd) {
             _ if parts.is_empty() => Err("there is nothing in it".to_owned()),
-            Some(odd) => Err(format!("`{odd}` is not a target and a level")),
+            Some(odd) => Err(format!("`{odd}` is neither a level nor a target and its level")),
             None => parts.join(",").parse().map_err(|error| format!("{error}")),
         }
     }
