@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, EXPECT};
+use axum::http::header::{CONNECTION, EXPECT, HOST};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -27,7 +27,7 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
         let (body, rest) = drain::split(body);
         (Request::from_parts(parts, body), rest)
     };
-    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let mut response = match tokio::time::timeout(REQUEST_TIMEOUT, answer(request, next)).await {
         Ok(response) => response,
         Err(_) => Problem::new(
             Kind::Timeout,
@@ -53,4 +53,13 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+async fn answer(request: Request, next: Next) -> Response {
+    // RFC 9112, section 3.2: who is meant would depend on which of them a proxy in front has looked at.
+    if request.headers().get_all(HOST).iter().count() > 1 {
+        return Problem::new(Kind::InvalidRequest, "there are several `Host` headers: send one")
+            .into_response();
+    }
+    next.run(request).await
 }

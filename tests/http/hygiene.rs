@@ -28,6 +28,21 @@ async fn a_harmless_request_id_is_kept_and_another_replaced() {
 }
 
 #[tokio::test]
+async fn of_several_hosts_none_is_taken() {
+    let (_server, client) = Server::start().await;
+    let ask = async |hosts: &[&str]| {
+        let request = client.request(Method::GET, TOKENS);
+        let request = hosts.iter().fold(request, |request, host| request.header("host", *host));
+        client.send(request.body(Body::empty()).unwrap()).await
+    };
+    assert_eq!(ask(&["one.example"]).await.status, 200);
+    for hosts in [["one.example", "other.example"], ["one.example", "one.example"]] {
+        let detail = ask(&hosts).await.problem(400, "invalid-request", "Invalid request");
+        assert_eq!(detail, "there are several `Host` headers: send one");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_path_is_a_problem_too() {
     let (server, client) = Server::start().await;
     for path in
