@@ -24,7 +24,7 @@ const MOST_REMEMBERED: u64 = 16 << 20;
 /// For how many of them the cache is laid out; it grows.
 const USUALLY_REMEMBERED: usize = 512;
 
-/// Why a token isn't honoured.
+/// Why a token, or an API key in its place, isn't honoured.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// Not signed by a key in use, or not for this server; what exactly is nobody's business.
@@ -34,6 +34,8 @@ pub enum TokenError {
     Expired { seconds: i64 },
     #[error("the token was revoked")]
     Revoked,
+    #[error("the API key was revoked")]
+    KeyRevoked,
     /// Nobody knows.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -142,7 +144,12 @@ impl App {
         match self.judge(token).await {
             Ok(verified) => Ok(Some(verified).filter(|verified| verified.sub == project.name)),
             Err(TokenError::Store(error)) => Err(error),
-            Err(TokenError::Invalid | TokenError::Expired { .. } | TokenError::Revoked) => Ok(None),
+            Err(
+                TokenError::Invalid
+                | TokenError::Expired { .. }
+                | TokenError::Revoked
+                | TokenError::KeyRevoked,
+            ) => Ok(None),
         }
     }
 
@@ -155,7 +162,7 @@ impl App {
     /// Whether an API key that was good once still is, as far as this server knows.
     pub fn key_standing(&self, key: &ApiKey) -> Result<(), TokenError> {
         self.expect_fresh()?;
-        if read(&self.api_keys).contains(&key.id) { Ok(()) } else { Err(TokenError::Revoked) }
+        if read(&self.api_keys).contains(&key.id) { Ok(()) } else { Err(TokenError::KeyRevoked) }
     }
 
     /// Comes back when tokens were revoked since it did so last, here or elsewhere.

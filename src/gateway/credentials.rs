@@ -51,7 +51,7 @@ impl Gateway {
             Ok(verified) => Some(verified.jti),
             // Its signature was good.
             Err(TokenError::Expired { .. } | TokenError::Revoked) => unverified_id(token),
-            Err(TokenError::Invalid | TokenError::Store(_)) => None,
+            Err(TokenError::Invalid | TokenError::KeyRevoked | TokenError::Store(_)) => None,
         };
         judged
     }

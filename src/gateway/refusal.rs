@@ -19,6 +19,11 @@ pub(super) fn invalid() -> Problem {
     because(Kind::InvalidToken, detail, "invalid_token")
 }
 
+/// An API key that was good when its request began.
+fn key_revoked() -> Problem {
+    because(Kind::InvalidToken, "the API key was revoked: use another", "key_revoked")
+}
+
 /// A problem with a stable reason and nothing more.
 pub(super) fn because(kind: Kind, detail: impl Into<String>, reason: &'static str) -> Problem {
     Problem::new(kind, detail).because(Why { reason, ..Why::default() })
@@ -29,6 +34,7 @@ pub(super) fn token(error: TokenError) -> Problem {
         TokenError::Invalid => invalid(),
         TokenError::Expired { seconds } => denied(Denial::TokenExpired { seconds }),
         TokenError::Revoked => denied(Denial::TokenRevoked),
+        TokenError::KeyRevoked => key_revoked(),
         TokenError::Store(error) => error.into(),
     }
 }
@@ -72,6 +78,7 @@ pub(super) fn ending(error: &TokenError) -> Problem {
         TokenError::Invalid => invalid(),
         TokenError::Expired { seconds } => denied(Denial::TokenExpired { seconds: *seconds }),
         TokenError::Revoked => denied(Denial::TokenRevoked),
+        TokenError::KeyRevoked => key_revoked(),
         TokenError::Store(_) => because(
             Kind::Unavailable,
             "the server can't say any more whether the token is good; see what the agent has said, and go on from there",

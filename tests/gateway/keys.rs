@@ -202,7 +202,7 @@ fn revoking_a_key_cuts_its_streams() {
     exchange.chunk("data: ha");
     stage.home.run(&["api-key", "revoke", &id]);
     let problem = stream.last_problem();
-    assert_eq!(problem["status"], 401, "{problem}");
+    assert_eq!((&problem["reason"], &problem["status"]), (&json!("key_revoked"), &json!(401)), "{problem}");
     exchange.assert_abandoned_within(Duration::from_secs(1));
 }
 
