@@ -215,3 +215,22 @@ async fn an_api_key_written_into_the_database_opens_nothing() {
     server.app.refresh().await.unwrap();
     client.get(TOKENS).await.problem(401, "invalid-api-key", "Invalid API key");
 }
+
+#[tokio::test]
+async fn an_api_key_that_lists_too_often_waits_and_no_other_does() {
+    let (server, client) = Server::start_with(Settings { lists_per_minute: 2, ..settings() }).await;
+    for _ in 0..2 {
+        assert_eq!(client.get(TOKENS).await.status, 200);
+    }
+    let answer = client.get(TOKENS).await;
+    let body = answer.json();
+    assert_eq!((answer.status.as_u16(), &body["reason"]), (429, &json!("too_many_lists")), "{body}");
+    assert!(body["detail"].as_str().unwrap().contains("`limits.lists_per_minute`"), "{body}");
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=30).contains(&wait), "{wait} s");
+
+    assert_eq!(server.client_of("default").await.get(TOKENS).await.status, 200, "another key");
+    client.issue("agent-1").await;
+    // A mistake is told as such, and counts for nothing.
+    client.get(&format!("{TOKENS}?limit=0")).await.problem(400, "invalid-request", "Invalid request");
+}

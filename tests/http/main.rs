@@ -6,6 +6,7 @@ mod client;
 mod create;
 mod delete;
 mod hygiene;
+mod idle;
 mod list;
 mod metrics;
 mod standards;
