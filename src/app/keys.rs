@@ -83,4 +83,12 @@ impl App {
         upkeep::change_ring(&*self.store, turn).await?;
         self.reload_ring().await
     }
+
+    /// Takes a key that doesn't sign out of the ring: its tokens are refused, by the other servers within a second.
+    pub async fn destroy_signing_key(&self, kid: &str) -> Result<(), AppError> {
+        let now = self.now();
+        let destroy = |rows: &[_]| KeyRing::without(rows, kid, &self.master, now).map(Some);
+        upkeep::change_ring(&*self.store, destroy).await?;
+        self.reload_ring().await
+    }
 }

@@ -30,6 +30,17 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Destroy a key that leaked: its tokens are refused, within a second by every server
+    ///
+    /// The key that signs has to be rotated out first. Verifiers that only have the JWKS take its
+    /// tokens until they fetch it again.
+    Destroy {
+        /// The key's id, as `hallpass signing-key list` shows it
+        kid: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> {
@@ -37,6 +48,10 @@ pub(super) fn run(command: Command, loaded: Loaded) -> anyhow::Result<ExitCode> 
         Command::List { json } => list(app, json),
         Command::Rotate { force, json } => {
             app.rotate_signing_keys(force).await?;
+            list(app, json)
+        }
+        Command::Destroy { kid, json } => {
+            app.destroy_signing_key(&kid).await?;
             list(app, json)
         }
     })?;

@@ -1,6 +1,6 @@
 //! `hallpass signing-key`
 
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, wait_until};
 
 fn states(workspace: &Workspace) -> Vec<(String, String)> {
     let listed = workspace.json(&["signing-key", "list", "--json"]);
@@ -49,6 +49,30 @@ fn a_rotation_that_verifiers_could_miss_needs_force() {
     let refusal = workspace.refusal(1, &["signing-key", "rotate"]);
     assert!(refusal.contains("the next key was published") && refusal.contains("`--force`"), "{refusal}");
     assert_eq!(states(&workspace), before);
+}
+
+#[test]
+fn the_tokens_of_a_destroyed_key_are_refused_and_those_of_the_others_are_not() {
+    let workspace = Workspace::new();
+    let server = workspace.serve(&[]);
+    let (leaked, kid) = (workspace.token(&[]), states(&workspace)[0].1.clone());
+    let refusal = workspace.refusal(1, &["signing-key", "destroy", &kid]);
+    assert!(
+        refusal.contains("the key signs") && refusal.contains("`hallpass signing-key rotate"),
+        "{refusal}"
+    );
+    workspace.ok(&["signing-key", "rotate", "--force"]);
+    let other = workspace.token(&[]);
+
+    let rest = workspace.json(&["signing-key", "destroy", &kid, "--json"]);
+    assert!(rest.as_array().unwrap().iter().all(|key| key["kid"] != kid.as_str()), "{rest}");
+    workspace.run(&["token", "verify", &leaked]).expect_code(1);
+    workspace.run(&["token", "verify", &other]).expect_code(0);
+    let refusal = workspace.refusal(1, &["signing-key", "destroy", &kid]);
+    assert!(refusal.contains(&format!("no signing key has the id `{kid}`")), "{refusal}");
+
+    let published = || server.request("GET", "/.well-known/jwks.json", "", "").1;
+    wait_until("the server's key set is without it", || !published().contains(&kid));
 }
 
 #[test]

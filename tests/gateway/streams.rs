@@ -253,6 +253,22 @@ fn revoking_an_api_key_cuts_the_streams_of_its_tokens() {
 }
 
 #[test]
+fn destroying_the_key_that_signed_a_token_cuts_its_streams() {
+    let stage = Stage::new();
+    let token = stage.token();
+    let listed = stage.home.run(&["signing-key", "list"]);
+    let kid = listed.as_array().unwrap().iter().find(|key| key["state"] == "active").unwrap()["kid"].clone();
+    stage.home.run(&["signing-key", "rotate", "--force"]);
+    let problem = cut(&stage, &token, NOTICED_WITHIN, || {
+        stage.home.run(&["signing-key", "destroy", kid.as_str().unwrap()]);
+    });
+    assert_eq!((&problem["reason"], &problem["status"]), (&json!("invalid_token"), &json!(401)), "{problem}");
+    stage.upstream.forget();
+    let ask = Ask::get(&format!("/v1/agents/{AGENT}/messages")).by(&token);
+    stage.refused(&ask, 401, "invalid-token", "invalid_token");
+}
+
+#[test]
 fn deleting_a_token_breaks_off_answers_of_other_kinds_too() {
     let stage = Stage::new();
     let token = stage.token();

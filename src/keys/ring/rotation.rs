@@ -1,17 +1,17 @@
-//! The ring's way on: its first keys, one step further, and without the keys whose time is over.
+//! The ring's way on: its first keys, one step further, and without keys whose time is over or that leaked.
 
 use std::time::Duration;
 
 use super::{JWKS_MAX_AGE, KeyRing, KeyState, RingError, RingKey};
 use crate::clock::Timestamp;
 use crate::keys::{Algorithm, MasterKey, SealedKey, SigningKey};
-use crate::token::EXPIRY_LEEWAY;
+use crate::token::{EXPIRY_LEEWAY, quote};
 
 /// How much longer than its last token a retired key is kept: a server that hasn't noticed the
 /// rotation still signs with it for a moment.
 const NOTICE: Duration = Duration::from_secs(60);
 
-/// Why a rotation is refused.
+/// Why the ring stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
     #[error(
@@ -19,6 +19,12 @@ pub enum RotationError {
          {wait} s. Wait, or rotate with `--force` and have tokens refused by such verifiers"
     )]
     TooSoon { published: i64, wait: i64 },
+    #[error("no signing key has the id {0}; `hallpass signing-key list` shows those there are")]
+    NoSuchKey(String),
+    #[error(
+        "the key signs; have another one sign first, by `hallpass signing-key rotate --force`, and destroy it then"
+    )]
+    Signs,
     #[error(transparent)]
     Ring(#[from] RingError),
 }
@@ -81,6 +87,26 @@ impl KeyRing {
         let ended = |row: &SealedKey| row.ends_at.is_some_and(|ends_at| ends_at <= now);
         rows.iter().any(ended).then(|| rows.iter().filter(|row| !ended(row)).cloned().collect())
     }
+
+    /// The rows without one key, however long it would have verified. In place of the next key there is another.
+    pub fn without(
+        rows: &[SealedKey],
+        kid: &str,
+        master: &MasterKey,
+        now: Timestamp,
+    ) -> Result<Vec<SealedKey>, RotationError> {
+        let Some(row) = rows.iter().find(|row| row.kid == kid) else {
+            return Err(RotationError::NoSuchKey(quote(kid)));
+        };
+        let key = row.open(master).map_err(RingError::from)?;
+        let mut rest: Vec<_> = rows.iter().filter(|row| row.kid != kid).cloned().collect();
+        match key.state {
+            KeyState::Active => return Err(RotationError::Signs),
+            KeyState::Next => rest.push(new_key(key.signing.algorithm(), KeyState::Next, master, now)?),
+            KeyState::Retired => {}
+        }
+        Ok(rest)
+    }
 }
 
 fn refuse_too_soon(published_at: Timestamp, force: bool, now: Timestamp) -> Result<(), RotationError> {
@@ -108,6 +134,7 @@ fn new_key(
 
 #[cfg(test)]
 mod tests {
+    use super::super::VerifyError;
     use super::super::tests::{at, claims, master, ring, rows, token};
     use super::*;
 
@@ -164,5 +191,26 @@ mod tests {
         assert!(ring.key(&rows[0].kid, ends).is_none());
         assert!(KeyRing::without_ended(&rows, at(86_464)).is_none());
         assert_eq!(states(&KeyRing::without_ended(&rows, ends).unwrap()), ["active", "next"]);
+    }
+
+    #[test]
+    fn a_key_that_leaked_can_be_destroyed_unless_it_signs() {
+        let before = rows(Algorithm::EdDSA);
+        let old = token(&ring(&before), &claims());
+        let rotated = rotate(&before, Algorithm::EdDSA, true, at(0)).unwrap();
+        let without = |kid: &str| KeyRing::without(&rotated, kid, &master(), at(1));
+
+        let rest = without(&rotated[0].kid).unwrap();
+        assert_eq!(states(&rest), ["active", "next"]);
+        assert_eq!(ring(&rest).verify(&old, at(1)).unwrap_err(), VerifyError::UnknownKey);
+
+        let rest = without(&rotated[2].kid).unwrap();
+        assert_eq!(states(&rest), ["retired", "active", "next"]);
+        assert_ne!(rest[2].kid, rotated[2].kid, "the next key that leaked is another");
+        assert!(ring(&rest).verify(&old, at(1)).is_ok());
+
+        assert!(matches!(without(&rotated[1].kid).unwrap_err(), RotationError::Signs));
+        let unknown = without("nobody").unwrap_err().to_string();
+        assert!(unknown.starts_with("no signing key has the id `nobody`; "), "{unknown}");
     }
 }
