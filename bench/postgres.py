@@ -16,6 +16,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import tempfile
 import time
 
 import growth
@@ -36,7 +37,9 @@ INTROSPECTIONS, INTROSPECTIONS_BEFORE, INTROSPECT_CONNECTIONS = 20_000, 2_000, 1
 
 
 def programs():
-    """The folder of the newest server's programs."""
+    """The folder of the programs that `tests/postgres` names, or else of the newest server's."""
+    if named := os.environ.get("HALLPASS_TEST_POSTGRES_BIN"):
+        return pathlib.Path(named)
     folders = [folder for folder in pathlib.Path("/usr/lib/postgresql").glob("*/bin") if (folder / "initdb").exists()]
     if not folders:
         raise BenchError("PostgreSQL is not installed: run `apt-get install postgresql`")
@@ -47,14 +50,13 @@ class Cluster:
     """A PostgreSQL of its own, as it comes but for its memory; `fsync` and `synchronous_commit` stay on."""
 
     def __init__(self, folder, core):
-        self.bin, self.folder = programs(), folder
-        folder.mkdir(parents=True)
+        self.bin = programs()
         self.as_owner = ["env", "LC_ALL=C"]
-        if os.geteuid() == 0:  # It refuses to run as root.
-            for path in [folder, *folder.parents]:
-                if path == harness.ROOT.parent:
-                    break
-                path.chmod(path.stat().st_mode | 0o011)
+        if os.geteuid() != 0:
+            folder.mkdir(parents=True)
+        else:  # It refuses to run as root, and who it runs as may not get to where the checkout is.
+            self.outside = tempfile.TemporaryDirectory(prefix="hallpass-bench-", dir="/var/tmp")
+            folder = pathlib.Path(self.outside.name)
             shutil.chown(folder, "nobody")
             self.as_owner = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "env", "HOME=/", "LC_ALL=C"]
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -8,6 +8,8 @@ import time
 from harness import BENCH, ROOT
 
 RESULTS = BENCH / "results"
+
+is_trial = False  # Whether figures mean nothing: then none is judged or kept.
 FIGURES = ["req/s", "p50 ms", "p99 ms", "CPU µs/req", "RSS MB", "wrk", "others"]
 
 
@@ -45,8 +47,9 @@ class Goal:
 
 
 def print_goals(goals):
-    if goals:
-        print_table(["goal", "at least", "hoped for", "measured", "verdict"], [goal.cells() for goal in goals])
+    rows = [goal.cells() for goal in goals]
+    if rows and not is_trial:
+        print_table(["goal", "at least", "hoped for", "measured", "verdict"], rows)
 
 
 def print_legend(medians):
@@ -79,7 +82,6 @@ def print_table(head, rows):
 
 def save(name, facts, options, samples, goals=()):
     """Writes every sample, not only the medians; `samples` maps (what, number) to a list of them."""
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}.json"
     data = {
         "machine": facts,
@@ -91,7 +93,11 @@ def save(name, facts, options, samples, goals=()):
         ],
         "goals": [dataclasses.asdict(goal) for goal in goals],
     }
-    path.write_text(json.dumps(data, indent=1) + "\n")
+    text = json.dumps(data, indent=1) + "\n"
+    if is_trial:
+        return
+    RESULTS.mkdir(exist_ok=True)
+    path.write_text(text)
     print(f"Written to {path.relative_to(ROOT)}")
 
 

@@ -24,6 +24,7 @@ import growth
 import harness
 import issuing
 import postgres
+import report
 import streams
 
 
@@ -44,7 +45,7 @@ COMMANDS = {
 
 # With little to do, the same way is gone to its end.
 SMALL = {
-    "rounds": 1, "seconds": 1, "warmup": 1, "connections": [2, 4], "tokens": 200, "streams": 10,
+    "rounds": 1, "seconds": 2, "warmup": 1, "connections": [2, 4], "tokens": 200, "streams": 10,
     "sizes": [1_000, 2_000], "revoked": [0, 1_000],
 }  # fmt: skip
 
@@ -55,6 +56,7 @@ def listed(targets):
 
 def arguments():
     release = harness.ROOT / "target" / "release"
+    cores = sorted(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("command", nargs="?", choices=COMMANDS, default="issue", help="what to measure (%(default)s)")
@@ -71,8 +73,8 @@ def arguments():
     add("--sizes", type=numbers, help="records, of `growth` and `postgres`, as in 1_000,100_000,3_000_000")
     add("--revoked", type=numbers, default=postgres.REVOKED, help="revoked tokens, of `postgres`, as in 0,1_000_000")
     add("--sync-delay-us", type=int, default=1000, help="of `slow-sync`, added to each sync (%(default)s)")
-    add("--server-core", type=int, default=0, help="the core of the servers (%(default)s)")
-    add("--load-core", type=int, default=1, help="the core of wrk (%(default)s)")
+    add("--server-core", type=int, default=cores[0], help="the core of the servers (%(default)s)")
+    add("--load-core", type=int, default=cores[-1], help="the core of wrk (%(default)s)")
     add("--binary", type=pathlib.Path, default=release / "hallpass")
     add("--bench-server", type=pathlib.Path, default=release / "examples" / "bench-server")
     add("--small", action="store_true", help="a trial that shows whether all of it works; its figures mean nothing")
@@ -96,6 +98,7 @@ def main():
     if options.server_core == options.load_core or not {options.server_core, options.load_core} <= available:
         raise harness.BenchError(f"two different cores are needed; there are {sorted(available)}")
     os.sched_setaffinity(0, {options.load_core})  # This script must not take from the server's core either.
+    report.is_trial = options.small
     COMMANDS[options.command](options)
     if options.small:
         print("This was a trial: all of it works, and no figure above means anything.")

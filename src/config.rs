@@ -174,7 +174,8 @@ impl TelemetryConfig {
         let parts: Vec<_> = self.log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
         // A level that is misspelled would be the name of a target, of which everything is wanted.
         let is_odd = |part: &&&str| {
-            part.contains(['[', '{', ' ']) || !part.contains('=') && part.parse::<LevelFilter>().is_err()
+            let level = part.rsplit('=').next().unwrap_or_default();
+            part.contains(['[', '{', ' ']) || level.is_empty() || level.parse::<LevelFilter>().is_err()
         };
         match parts.iter().find(is_odd) {
             _ if parts.is_empty() => Err("there is nothing in it".to_owned()),

@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 const { HALLPASS_URL = "http://localhost:8284", HALLPASS_KEY = "sk-hallpass-dev-not-a-secret", PORT = "5173" } = process.env;
 const { AGENT_ID = "agent-11111111-1111-4111-8111-111111111111" } = process.env;
 // The page holds a token: no script runs in it but its own, and it talks to nobody else.
-const POLICY = `default-src 'self'; img-src data:; connect-src 'self' ${HALLPASS_URL}; base-uri 'none'; frame-ancestors 'none'`;
+const POLICY = `default-src 'self'; img-src data:; connect-src 'self' ${new URL(HALLPASS_URL).origin}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 const TYPES = { html: "text/html", js: "text/javascript", css: "text/css" };
 
 async function makeToken({ headers }) {

@@ -6,13 +6,18 @@ import re
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 HALLPASS_URL = os.environ.get("HALLPASS_URL", "http://localhost:8284")
 HALLPASS_KEY = os.environ.get("HALLPASS_KEY", "sk-hallpass-dev-not-a-secret")
 AGENT_ID = os.environ.get("AGENT_ID", "agent-11111111-1111-4111-8111-111111111111")
 # The page holds a token: no script runs in it but its own, and it talks to nobody else.
-POLICY = f"default-src 'self'; img-src data:; connect-src 'self' {HALLPASS_URL}; base-uri 'none'; frame-ancestors 'none'"
+HALLPASS_ORIGIN = "{0.scheme}://{0.netloc}".format(urlsplit(HALLPASS_URL))
+POLICY = (
+    f"default-src 'self'; img-src data:; connect-src 'self' {HALLPASS_ORIGIN}; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript; charset=utf-8", "css": "text/css; charset=utf-8"}
 
 

@@ -10,7 +10,7 @@
  * @returns {typeof fetch} also for `new Letta({ apiKey: "from the backend", baseURL, fetch: renewingFetch(baseURL, getToken) })`
  */
 export function renewingFetch(baseURL, getToken, held) {
-  const originOf = (address) => new URL(address, globalThis.location?.href).origin;
+  const originOf = (address) => new URL(address, globalThis.document?.baseURI).origin;
   const lasts = ({ expiresAt }) => Date.parse(expiresAt) - Date.now() > 30_000;
   let clockTells = true; // not if a token is over when it comes: then a 401 has to tell
   let renewal; // the one question to the backend that every request in need waits for
@@ -27,7 +27,7 @@ export function renewingFetch(baseURL, getToken, held) {
   return async (input, init) => {
     const asked = input instanceof Request ? input : undefined;
     const [there, here] = [originOf(asked?.url ?? input), originOf(baseURL)];
-    if (there !== here) throw new TypeError(`the token is for ${here}, and the request goes to ${there}`);
+    if (there !== here || here === "null") throw new TypeError(`the token is for ${here}, and the request goes to ${there}`);
     const signal = init?.signal ?? asked?.signal;
     signal?.throwIfAborted();
     const headers = new Headers(init?.headers ?? asked?.headers);
@@ -35,12 +35,13 @@ export function renewingFetch(baseURL, getToken, held) {
 
     const used = await usableToken(signal);
     const response = await send(used.token);
-    const isSpent = init?.body instanceof ReadableStream || (asked && !["GET", "HEAD"].includes(asked.method));
-    if (response.status !== 401 || isSpent) return response; // a body that was read can't be sent again
-    if (response.headers.get("x-should-retry") === "false") return response; // the agent has got it: the token ended meanwhile
+    if (response.status !== 401) return response;
     const { reason } = await response.clone().json().catch(() => ({}));
     if (!["token_expired", "token_revoked", "invalid_token"].includes(reason)) return response;
     if (held === used) held = undefined; // unless another request has renewed it meanwhile
+    if (response.headers.get("x-should-retry") === "false") return response; // the agent has got it: the token ended meanwhile
+    const isSpent = init?.body instanceof ReadableStream || (asked && !["GET", "HEAD"].includes(asked.method));
+    if (isSpent) return response; // a body that was read can't be sent again
     return send((await usableToken(signal)).token);
   };
 }

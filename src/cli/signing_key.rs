@@ -36,6 +36,8 @@ pub(super) enum Command {
     /// tokens until they fetch it again.
     Destroy {
         /// The key's id, as `hallpass signing-key list` shows it
+        // It may begin with a hyphen.
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Print JSON
         #[arg(long)]

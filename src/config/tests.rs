@@ -307,6 +307,8 @@ fn a_word_that_is_no_level_is_not_the_name_of_a_target() {
         ("verbose", "verbose"),
         ("info,hallpass::http", "hallpass::http"),
         ("info,h2=warn,warning", "warning"),
+        ("hallpass=", "hallpass="),
+        ("h2=loud", "h2=loud"),
     ] {
         let wrong =
             TelemetryConfig { log: log.to_owned(), ..TelemetryConfig::default() }.filter().unwrap_err();

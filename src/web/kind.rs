@@ -186,7 +186,7 @@ impl Kind {
                 StatusCode::UNAUTHORIZED,
                 "invalid-token",
                 "Invalid token",
-                "The gateway wants a client-side access token, `Authorization: Bearer <token>`, that is genuine, not expired and not revoked. `reason` says `token_missing`, `token_expired` or `token_revoked`; `invalid_token` stands for everything that this server didn't sign, or signed with a key that is gone. Ask your backend for a new token.",
+                "The gateway wants a client-side access token, `Authorization: Bearer <token>`, that is genuine, not expired and not revoked. `reason` says `token_missing`, `token_expired` or `token_revoked`; `invalid_token` stands for everything that this server didn't sign, or signed with a key that is gone. Ask your backend for a new token. `key_revoked` is said of an API key.",
             ),
             Kind::Forbidden => (
                 StatusCode::FORBIDDEN,

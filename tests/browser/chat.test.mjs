@@ -88,6 +88,7 @@ for (const name of Object.keys(BACKENDS)) {
         await openChat(page, backend.url);
         const seen = await page.evaluate(async (elsewhere) => {
           document.querySelector("#notice").innerHTML = `<img src="data:," onerror="globalThis.intruded = true">`;
+          await new Promise((failed) => document.querySelector("#notice img").addEventListener("error", failed));
           const sent = await fetch(elsewhere).then(() => "sent", () => "kept");
           return { intruded: "intruded" in globalThis, sent };
         }, hallpass.url.replace("localhost", "127.0.0.1"));

@@ -42,6 +42,15 @@ test("where the clock is ahead of the tokens a 401 tells that one is over, and t
   await own(ADDRESS);
   await own(ADDRESS);
   assert.deepEqual(bearers(), [2, 2, 2, 3, 3].map((number) => `Bearer token-${number}`));
+
+  // What can't be sent again is refused, and the next request has another token.
+  const post = () => own(new Request(ADDRESS, { method: "POST", body: "{}" }));
+  answers = [refusal("token_expired")];
+  assert.deepEqual([(await post()).status, (await post()).status], [401, 200]);
+  const got = new Response(JSON.stringify({ reason: "token_expired" }), { status: 401, headers: { "x-should-retry": "false" } });
+  answers = [got];
+  assert.deepEqual([(await own(ADDRESS)).status, (await own(ADDRESS)).status], [401, 200]);
+  assert.deepEqual(bearers().slice(5), [3, 4, 4, 5].map((number) => `Bearer token-${number}`));
 });
 
 test("no token goes elsewhere, and none is asked for", async () => {
@@ -51,6 +60,7 @@ test("no token goes elsewhere, and none is asked for", async () => {
       await assert.rejects(own(input), /^TypeError: the token is for http:\/\/localhost:8284, and the request goes to http/);
     }
   }
+  await assert.rejects(renewingFetch("capacitor://localhost", getToken)("ionic://other"), /the token is for null/);
   assert.deepEqual([sent.length, issued], [0, 0]);
   await own(new URL(ADDRESS));
   assert.deepEqual(bearers(), ["Bearer token-1"]);

@@ -71,6 +71,12 @@ fn the_tokens_of_a_destroyed_key_are_refused_and_those_of_the_others_are_not() {
     let refusal = workspace.refusal(1, &["signing-key", "destroy", &kid]);
     assert!(refusal.contains(&format!("no signing key has the id `{kid}`")), "{refusal}");
 
+    // One key in 64 has an id that begins so.
+    for arguments in [["-hyphen", "--json"], ["--json", "-hyphen"]] {
+        let refusal = workspace.refusal(1, &[&["signing-key", "destroy"], &arguments[..]].concat());
+        assert!(refusal.contains("no signing key has the id `-hyphen`"), "{refusal}");
+    }
+
     let published = || server.request("GET", "/.well-known/jwks.json", "", "").1;
     wait_until("the server's key set is without it", || !published().contains(&kid));
 }
