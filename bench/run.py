@@ -45,7 +45,7 @@ COMMANDS = {
 
 # With little to do, the same way is gone to its end.
 SMALL = {
-    "rounds": 1, "seconds": 2, "warmup": 1, "connections": [2, 4], "tokens": 200, "streams": 10,
+    "rounds": 1, "seconds": 1, "warmup": 1, "connections": [4], "tokens": 200, "streams": 10,
     "sizes": [1_000, 2_000], "revoked": [0, 1_000],
 }  # fmt: skip
 
