@@ -48,7 +48,7 @@ fmt: ## format the code
 
 bench: ## measure issuing beside other servers; ARGS=gateway, streams, growth, postgres, slow-sync or dev measures those
 	cargo build --locked --release --bin hallpass --example bench-server
-	tests/packages wrk nginx-light haproxy
+	tests/packages wrk nginx haproxy
 	python3 bench/run.py $(ARGS)
 
 coverage: ## line coverage of the Rust tests, as text

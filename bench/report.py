@@ -8,9 +8,9 @@ import time
 from harness import BENCH, ROOT
 
 RESULTS = BENCH / "results"
-
-is_trial = False  # Whether figures mean nothing: then none is judged or kept.
 FIGURES = ["req/s", "p50 ms", "p99 ms", "CPU µs/req", "RSS MB", "wrk", "others"]
+
+is_trial = False  # Whether figures mean nothing: then they are put into words all the same, and not judged or kept.
 
 
 def figures(sample):

@@ -12,6 +12,7 @@ mod secret;
 mod secrets;
 mod server;
 mod sources;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -19,7 +20,6 @@ mod texts;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub use self::forward_auth::ForwardAuthConfig;
 pub use self::gateway::{GatewayConfig, parse_upstream};
@@ -29,6 +29,7 @@ pub use self::read::{ConfigError, Loaded};
 pub use self::secret::Secret;
 pub use self::secrets::Secrets;
 pub use self::server::ServerConfig;
+pub use self::telemetry::{LogFormat, TelemetryConfig};
 use self::texts::{database_url, duration_text, optional_database_url, size_text};
 use crate::keys::Algorithm;
 use crate::store::DatabaseUrl;
@@ -85,25 +86,6 @@ pub struct SigningConfig {
     pub rotate_every: Duration,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TelemetryConfig {
-    /// A filter such as `info` or `info,hallpass::http=debug`.
-    pub log: String,
-    pub format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    #[default]
-    Auto,
-    Text,
-    Json,
-}
-
 impl Default for DatabaseConfig {
     fn default() -> Self {
         Self {
@@ -132,12 +114,6 @@ impl Default for SigningConfig {
     }
 }
 
-impl Default for TelemetryConfig {
-    fn default() -> Self {
-        Self { log: "info".to_owned(), format: LogFormat::Auto }
-    }
-}
-
 const fn days(count: u64) -> Duration {
     Duration::from_secs(count * 86_400)
 }
@@ -160,28 +136,7 @@ impl Config {
         self.gateway.check(&[self.server.listen, self.server.admin_listen])?;
         self.forward_auth.check(&self.server)?;
         self.limits.check()?;
-        self.telemetry.filter().map(drop).map_err(|wrong| {
-            let rule = "must be a filter such as `info` or `info,hallpass::http=debug`";
-            Problem::new("telemetry.log", format!("{rule}: {wrong}"))
-        })
-    }
-}
-
-impl TelemetryConfig {
-    /// The filter that `log` says, or what is wrong with it.
-    pub fn filter(&self) -> Result<Targets, String> {
-        // Read as it is, an empty part would mean `error`, and a space belong to a name.
-        let parts: Vec<_> = self.log.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-        // A level that is misspelled would be the name of a target, of which everything is wanted.
-        let is_odd = |part: &&&str| {
-            let level = part.rsplit('=').next().unwrap_or_default();
-            part.contains(['[', '{', ' ']) || level.is_empty() || level.parse::<LevelFilter>().is_err()
-        };
-        match parts.iter().find(is_odd) {
-            _ if parts.is_empty() => Err("there is nothing in it".to_owned()),
-            Some(odd) => Err(format!("`{odd}` is neither a level nor a target and its level")),
-            None => parts.join(",").parse().map_err(|error| format!("{error}")),
-        }
+        self.telemetry.check()
     }
 }
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CONNECTION, EXPECT, HOST};
+use axum::http::header::{CONNECTION, EXPECT};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::web::{Kind, Problem, REQUEST_ID, drain, request_id};
+use crate::web::{Kind, Problem, REQUEST_ID, drain, has_several_hosts, request_id};
 
 /// Longest time from a request's head to its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -56,8 +56,7 @@ pub(super) async fn wrap(State(app): State<Arc<App>>, request: Request, next: Ne
 }
 
 async fn answer(request: Request, next: Next) -> Response {
-    // RFC 9112, section 3.2: who is meant would depend on which of them a proxy in front has looked at.
-    if request.headers().get_all(HOST).iter().count() > 1 {
+    if has_several_hosts(request.headers()) {
         return Problem::new(Kind::InvalidRequest, "there are several `Host` headers: send one")
             .into_response();
     }

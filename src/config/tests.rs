@@ -1,10 +1,7 @@
-//! The settings of enforcement, by way of a file and of the environment, and what a log filter means.
+//! The settings of enforcement, by way of a file and of the environment.
 
 use std::fs;
 
-use tracing::Level;
-
-use super::TelemetryConfig;
 use super::read::tests::{read, refusal};
 
 const UPSTREAM: &str = "gateway.upstream = 'http://letta'\n";
@@ -287,35 +284,4 @@ fn the_upstreams_secret_is_neither_written_nor_printed() {
     assert!(!format!("{loaded:?}").contains("s3cret"));
     let written = toml::to_string(&loaded.config).unwrap();
     assert!(written.contains("upstream = \"http://letta\"") && !written.contains("s3cret"), "{written}");
-}
-
-#[test]
-fn a_log_filter_means_the_same_with_spaces_and_empty_parts() {
-    for log in ["info,hallpass::http=debug", " info , hallpass::http=debug", "info,,hallpass::http=debug,"] {
-        let filter = TelemetryConfig { log: log.to_owned(), ..TelemetryConfig::default() }.filter().unwrap();
-        assert!(filter.would_enable("hallpass::http", &Level::DEBUG), "{log}");
-        assert!(filter.would_enable("hallpass::store", &Level::INFO), "{log}");
-        for other in ["hallpass::store", "h2"] {
-            assert!(!filter.would_enable(other, &Level::DEBUG), "{log}: {other}");
-        }
-    }
-}
-
-#[test]
-fn a_word_that_is_no_level_is_not_the_name_of_a_target() {
-    for (log, odd) in [
-        ("verbose", "verbose"),
-        ("info,hallpass::http", "hallpass::http"),
-        ("info,h2=warn,warning", "warning"),
-        ("hallpass=", "hallpass="),
-        ("h2=loud", "h2=loud"),
-    ] {
-        let wrong =
-            TelemetryConfig { log: log.to_owned(), ..TelemetryConfig::default() }.filter().unwrap_err();
-        assert_eq!(wrong, format!("`{odd}` is neither a level nor a target and its level"));
-    }
-    for log in ["off", "ERROR", "trace,hyper=off"] {
-        let filter = TelemetryConfig { log: log.to_owned(), ..TelemetryConfig::default() }.filter();
-        assert!(filter.is_ok(), "{log}");
-    }
 }

@@ -1,6 +1,5 @@
 //! Targets as they came, and whose they are: Hallpass's own paths are never passed on.
 
-use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{Uri, Version};
@@ -10,7 +9,7 @@ use super::proxy::not_found;
 use super::refusal;
 use crate::access::{BadTarget, Denial};
 use crate::token::quote;
-use crate::web::Problem;
+use crate::web::{Problem, has_several_hosts};
 
 /// Longest target that is sent; written anew, a query may grow to three times its size.
 const MOST_TARGET_BYTES: usize = 32 << 10;
@@ -41,11 +40,10 @@ fn is_nearly_ours(path: &str) -> bool {
 }
 
 /// The target as it was sent. Only proxies are asked with a whole URL in HTTP/1 (RFC 9112, section
-/// 3.2.2), and several `Host`s leave open who is meant.
+/// 3.2.2).
 pub(super) fn as_sent(parts: &Parts) -> Result<&str, Problem> {
     let whole = parts.version < Version::HTTP_2 && parts.uri.scheme().is_some();
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    if whole || hosts > 1 {
+    if whole || has_several_hosts(&parts.headers) {
         let detail =
             if whole { "the target must begin with `/`" } else { "there are several `Host` headers" };
         return Err(bad(BadTarget(detail.to_owned())));
