@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::client::{Server, token_of};
 
 const IDLE: Duration = Duration::from_secs(120);
+/// By when what is due has come.
+const IN_TIME: Duration = Duration::from_secs(10);
 const AGENT: &str = "agent-1b4e28ba-2fa1-4d2b-883f-b9a761bde3fb";
 const SSE: &str = "content-type: text/event-stream\r\ntransfer-encoding: chunked";
 const PLAIN: &str = "content-type: application/json\r\ntransfer-encoding: chunked";
@@ -115,7 +117,8 @@ impl Exchange {
     /// All else that the client gets.
     async fn rest(&mut self) -> String {
         let mut rest = String::new();
-        self.client.read_to_string(&mut rest).await.unwrap();
+        let reading = self.client.read_to_string(&mut rest);
+        tokio::time::timeout(IN_TIME, reading).await.expect("the answer goes on").unwrap();
         rest
     }
 }
